@@ -1,0 +1,67 @@
+/**
+ * `ContentCache`: contents of clean object versions as plain files on the local disk, bounded in bytes, kept over
+ * restarts. One folder belongs to one mount, so that a file may become a kernel backing file and be taken over by a
+ * writer without another mount seeing it.
+ *
+ * A version is named by key + ETag + size; its content never changes. A *whole* file is complete and checked; a
+ * *partial* one is sparse, with a record of which ranges it has.
+ */
+import type { Etag } from "#core/brand.ts";
+
+export interface ContentId {
+  readonly key: string;
+  readonly etag: Etag;
+  readonly size: number;
+}
+
+/** A complete file, open for reading and writing (a backing file must be), pinned against eviction until closed. */
+export interface WholeFile {
+  readonly id: ContentId;
+  readonly fd: number;
+  readonly path: string;
+  close(): void;
+}
+
+/** A sparse file that is being filled. Several users of one version share one; it is pinned while any is open. */
+export interface PartialFile {
+  readonly id: ContentId;
+  readonly fd: number;
+  /** True when all of [start, end) is there. */
+  has(start: number, end: number): boolean;
+  /** Writes bytes at `offset`; they count as present when it resolves. */
+  write(offset: number, data: Uint8Array): Promise<void>;
+  /** Exactly `end - start` bytes that `has` confirmed. */
+  read(start: number, end: number): Promise<Uint8Array>;
+  readonly complete: boolean;
+  /** Complete: becomes a whole file of the cache (also later openings find it). Otherwise undefined. */
+  promote(): WholeFile | undefined;
+  close(): void;
+}
+
+export interface ContentCacheStats {
+  readonly bytes: number;
+  readonly files: number;
+  readonly limitBytes: number;
+  readonly hits: number;
+  readonly misses: number;
+  readonly evictions: number;
+}
+
+export interface ContentCache {
+  /** The whole file of this version if it is here. Counts as a hit or miss. Synchronous: it is on the way of open(2). */
+  openWhole(id: ContentId): WholeFile | undefined;
+  openPartial(id: ContentId): PartialFile;
+  /** Stores a whole small file given in memory, and opens it. */
+  store(id: ContentId, data: Uint8Array | readonly Uint8Array[]): Promise<WholeFile>;
+  /** A file elsewhere on the same disk (a spool file just uploaded) becomes the whole file of this version, by rename. */
+  adopt(id: ContentId, path: string): void;
+  /**
+   * Gives the whole file away: it leaves the cache and stands at `path` (rename; same inode, so open descriptors and kernel
+   * backing ids go on meaning it). False when the version is not here whole.
+   */
+  surrender(id: ContentId, path: string): boolean;
+  /** A version that is no longer the object's: may be deleted at once unless pinned. */
+  discard(id: ContentId): void;
+  stats(): ContentCacheStats;
+  close(): Promise<void>;
+}

@@ -1,0 +1,101 @@
+/**
+ * What the supervisor (cli or node plugin) and its engine process say to each other.
+ *
+ * The engine is started as `bucketmount engine` with the kernel's descriptor as fd 3 and Node's IPC channel. Secrets
+ * travel in the first message only: never in argv, never in the environment.
+ *
+ *   supervisor -> engine: EngineConfig once, then EngineRequest; engine -> supervisor: EngineReport
+ *   exit code 0: the mount is gone and everything is uploaded; 3: data is left in the spool; other: crashed, start a successor
+ */
+
+/** Where keys come from. `chain` is the AWS default provider chain (environment, profile, instance role, web identity). */
+export type CredentialSource =
+  | { readonly kind: "static"; readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
+  | { readonly kind: "chain"; readonly profile?: string };
+
+/** How to reach the store. */
+export interface StoreConfig {
+  readonly bucket: string;
+  /** "" or a prefix that ends in "/". */
+  readonly prefix: string;
+  /** Undefined: AWS's own for the region. */
+  readonly endpoint?: string;
+  readonly region: string;
+  /** Undefined: path style for custom endpoints, virtual-hosted style for AWS. */
+  readonly pathStyle?: boolean;
+  /** PEM of additional certificate authorities. */
+  readonly caBundle?: string;
+  readonly credentials: CredentialSource;
+}
+
+/** Mount options after validation; each has one row in core/options.ts. */
+export interface MountOptions {
+  readonly readOnly: boolean;
+  readonly allowOther: boolean;
+  /** Owner of what carries no owner. */
+  readonly uid: number;
+  readonly gid: number;
+  readonly umask: number;
+  readonly fileMode: number;
+  readonly dirMode: number;
+  readonly metadataTtlMs: number;
+  readonly durability: "remote";
+  /** auto: where the kernel allows it. */
+  readonly passthrough: "auto" | "no";
+  readonly noSuid: boolean;
+  readonly noDev: boolean;
+  readonly noExec: boolean;
+  readonly storageClass?: string;
+  /** Further mount(2) data, such as `context=...` of SELinux. */
+  readonly kernelOptions: readonly string[];
+}
+
+export interface EngineConfig {
+  readonly store: StoreConfig;
+  readonly options: MountOptions;
+  /** The mounted directory, for messages only: the engine never touches it. */
+  readonly mountPoint: string;
+  /** Folder of this mount alone: content cache, spool, journal, attribute cache. */
+  readonly stateDir: string;
+  readonly cacheSizeBytes: number;
+  /** True for a successor: the connection was initialised by a predecessor whose state is in stateDir. */
+  readonly takeover: boolean;
+  readonly logLevel: "error" | "warn" | "info" | "debug";
+}
+
+export type EngineRequest =
+  /** Upload everything dirty and answer `flushed` with the same id. */
+  | { readonly type: "flush"; readonly id: number }
+  | { readonly type: "status"; readonly id: number };
+
+export type EngineReport =
+  /** INIT is answered (or the connection taken over): the mount works. */
+  | { readonly type: "ready" }
+  /** It never will: wrong bucket, key, endpoint. The engine exits after it. */
+  | { readonly type: "failed"; readonly fault: string; readonly message: string }
+  | { readonly type: "flushed"; readonly id: number; readonly error?: string }
+  | { readonly type: "status"; readonly id: number; readonly status: EngineStatus };
+
+/** `bucketmount status --json` shows this per mount. */
+export interface EngineStatus {
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly mountPoint: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  /** How many engines this connection has had before this one. */
+  readonly takeovers: number;
+  readonly passthrough: boolean;
+  readonly dirtyFiles: number;
+  readonly dirtyBytes: number;
+  readonly openHandles: number;
+  readonly inodes: number;
+  readonly cache: { readonly bytes: number; readonly limitBytes: number; readonly files: number; readonly hits: number; readonly misses: number };
+  /** S3 requests by operation name: HeadObject, GetObject, ... */
+  readonly requests: Readonly<Record<string, number>>;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly retries: number;
+  readonly rssBytes: number;
+  /** What the probe of the store found. */
+  readonly store: Readonly<Record<string, boolean>>;
+}

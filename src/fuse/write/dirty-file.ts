@@ -1,0 +1,52 @@
+/**
+ * `DirtyFile`: the newest content of a file that is open for writing, in a spool file on the local disk.
+ *
+ * The kernel may write to the spool file directly (passthrough), so what is dirty is found by looking at the file, not by
+ * counting write calls: `changed()` compares size, mtime and ctime with those at the last upload.
+ * Content that was not written here comes from the *base* version, on demand (`extents`), or is all there from the start.
+ */
+import type { Timespec } from "#core/clock.ts";
+import type { ObjectHeaders, PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
+
+export interface UploadTarget extends PutConditions {
+  readonly key: string;
+  readonly headers: ObjectHeaders;
+  readonly metadata: UserMetadata;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DirtyFile {
+  /** Open for reading and writing. */
+  readonly fd: number;
+  readonly path: string;
+  /** The spool file's name in its folder, for the state store. */
+  readonly spool: string;
+  /** All bytes are local: the file may be a kernel backing file. */
+  readonly whole: boolean;
+  /** Ranges valid locally, or null when whole: what the state store keeps. */
+  extents(): readonly (readonly [start: number, end: number])[] | null;
+  /** From fstat(2) of the spool file: true while the kernel writes to it as well. Synchronous. */
+  stat(): { readonly size: number; readonly mtime: Timespec; readonly ctime: Timespec; readonly blocks: number };
+  read(offset: number, size: number, signal?: AbortSignal): Promise<readonly Uint8Array[]>;
+  write(offset: number, data: Uint8Array): Promise<number>;
+  truncate(size: number): Promise<void>;
+  /** Sets the spool file's times, so that its mtime stays the truth. Counts as a change only of metadata. */
+  setTimes(atime: Timespec, mtime: Timespec): void;
+  /** Brings in everything that is still only in the base version. */
+  fill(signal?: AbortSignal): Promise<void>;
+  /** True when the content differs from what was last uploaded or adopted. A doubtful case is true. */
+  changed(): boolean;
+  /** Regards the present content as uploaded: after adopting a clean file. */
+  markClean(): void;
+  /**
+   * Uploads the present content: one PUT, or parts in parallel from `multipartFrom` bytes on. If the file changed while it was
+   * being sent, it is sent again before this resolves, so the object never is a mix. After it `changed()` is false.
+   */
+  upload(target: UploadTarget): Promise<PutResult & { readonly size: number; readonly mtime: Timespec }>;
+  /** fdatasync(2) of the spool file. */
+  sync(): Promise<void>;
+  /** Closes the descriptor; the spool file stays. */
+  close(): void;
+  /** Closes and removes the spool file. Only for content that is in the bucket or that the user deleted. */
+  discard(): void;
+}
