@@ -1,0 +1,193 @@
+/**
+ * Real S3 servers for tests: the embedded `s3rver` (always there, an npm package), `versitygw` and `minio`
+ * (where a binary is on PATH or where `go install` puts it).
+ *
+ * Each is a child process, never in-process: a test that blocks its thread on a mounted path would
+ * otherwise block the server that has to answer it. Each has its own port and its own folder under os.tmpdir().
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { homedir, tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export const SERVER_KINDS = ["s3rver", "versitygw", "minio"] as const;
+export type ServerKind = (typeof SERVER_KINDS)[number];
+
+export interface S3Server {
+  readonly name: ServerKind;
+  readonly endpoint: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly region: string;
+  /** Where the server keeps its objects. */
+  readonly dataDir: string;
+  readonly pid: number;
+  /** Ends the server and removes its folder. May be called twice. */
+  stop(): Promise<void>;
+}
+
+interface Recipe {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** A path that answers without credentials as soon as the server works. */
+  readonly readyPath: string;
+  command(port: number, dir: string): { readonly file: string; readonly args: readonly string[]; readonly env?: Readonly<Record<string, string>> };
+}
+
+/** The package's own command line is missing from what npm delivers, so the library is started. */
+const RUN_S3RVER = `
+  const [, library, port, directory] = process.argv;
+  const S3rver = require(library);
+  new S3rver({ address: "127.0.0.1", port: Number(port), directory, silent: true, vhostBuckets: false }).run();
+`;
+
+const RECIPES: Readonly<Record<ServerKind, Recipe>> = {
+  s3rver: {
+    accessKeyId: "S3RVER",
+    secretAccessKey: "S3RVER",
+    readyPath: "/",
+    command: (port, dir) => ({
+      file: process.execPath,
+      args: ["-e", RUN_S3RVER, createRequire(import.meta.url).resolve("@20minutes/s3rver"), String(port), join(dir, "data")],
+    }),
+  },
+  versitygw: {
+    accessKeyId: "versityaccess",
+    secretAccessKey: "versitysecret",
+    readyPath: "/",
+    command: (port, dir) => ({
+      file: findBinary("versitygw") ?? "versitygw",
+      args: ["--port", `127.0.0.1:${port}`, "--keep-alive", "--quiet", "posix", "--versioning-dir", join(dir, "versions"), join(dir, "data")],
+      env: { ROOT_ACCESS_KEY: "versityaccess", ROOT_SECRET_KEY: "versitysecret" },
+    }),
+  },
+  minio: {
+    accessKeyId: "minioaccess",
+    secretAccessKey: "miniosecret",
+    readyPath: "/minio/health/ready",
+    command: (port, dir) => ({
+      file: findBinary("minio") ?? "minio",
+      args: ["server", "--quiet", "--address", `127.0.0.1:${port}`, join(dir, "data")],
+      env: { MINIO_ROOT_USER: "minioaccess", MINIO_ROOT_PASSWORD: "miniosecret", MINIO_BROWSER: "off", MINIO_UPDATE: "off", HOME: dir },
+    }),
+  },
+};
+
+/** The servers that can be started here; s3rver always can. */
+export function availableServers(): readonly ServerKind[] {
+  return SERVER_KINDS.filter((kind) => kind === "s3rver" || findBinary(kind) !== undefined);
+}
+
+/** The servers that cannot: for the line that a suite prints about what it did not run on. */
+export function missingServers(): readonly ServerKind[] {
+  const there = availableServers();
+  return SERVER_KINDS.filter((kind) => !there.includes(kind));
+}
+
+/** Starts a server on a free port and answers when it serves requests. */
+export async function startServer(kind: ServerKind): Promise<S3Server> {
+  // The port is free when chosen, and may be taken when the server binds it: then it exits, and another is tried.
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOnce(kind);
+    } catch (error) {
+      if (attempt === 3) throw error;
+    }
+  }
+}
+
+async function startOnce(kind: ServerKind): Promise<S3Server> {
+  const recipe = RECIPES[kind];
+  const dir = await mkdtemp(join(tmpdir(), `bucketmount-${kind}-`));
+  await mkdir(join(dir, "data"));
+  await mkdir(join(dir, "versions"));
+  const port = await freePort();
+  const { file, args, env } = recipe.command(port, dir);
+  const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const output = collect(child);
+  const killOnExit = () => child.kill("SIGKILL");
+  process.on("exit", killOnExit);
+  const endpoint = `http://127.0.0.1:${port}`;
+  const stop = async () => {
+    process.off("exit", killOnExit);
+    await end(child);
+    await rm(dir, { recursive: true, force: true });
+  };
+  try {
+    await untilReady(child, endpoint + recipe.readyPath);
+  } catch (error) {
+    await stop();
+    throw new Error(`${kind} did not start: ${output().trim() || String(error)}`, { cause: error });
+  }
+  const { accessKeyId, secretAccessKey } = recipe;
+  return { name: kind, endpoint, accessKeyId, secretAccessKey, region: "us-east-1", dataDir: join(dir, "data"), pid: child.pid ?? 0, stop };
+}
+
+/** The last of what the child wrote. Reading it also keeps the child from blocking on a full pipe. */
+function collect(child: ChildProcess): () => string {
+  let text = "";
+  const add = (chunk: Buffer) => {
+    text = (text + chunk.toString()).slice(-2000);
+  };
+  child.stdout?.on("data", add);
+  child.stderr?.on("data", add);
+  return () => text;
+}
+
+async function untilReady(child: ChildProcess, url: string): Promise<void> {
+  let failed: Error | undefined;
+  child.once("error", (error) => {
+    failed = error;
+  });
+  for (;;) {
+    if (failed) throw failed;
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`exited with ${child.exitCode ?? child.signalCode}`);
+    const status = await fetch(url).then(
+      async (response) => {
+        await response.arrayBuffer();
+        return response.status;
+      },
+      () => 0,
+    );
+    if (status !== 0 && status < 500) return;
+    await sleep(25);
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  child.kill("SIGKILL");
+  await gone;
+}
+
+/** A TCP port of the loopback that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const address = server.address();
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+function findBinary(name: string): string | undefined {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), join(process.env.GOPATH ?? join(homedir(), "go"), "bin")];
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
