@@ -7,6 +7,7 @@
  * *partial* one is sparse, with a record of which ranges it has.
  */
 import type { Etag } from "#core/brand.ts";
+import type { Range } from "#core/ranges.ts";
 
 export interface ContentId {
   readonly key: string;
@@ -28,8 +29,13 @@ export interface PartialFile {
   readonly fd: number;
   /** True when all of [start, end) is there. */
   has(start: number, end: number): boolean;
-  /** Writes bytes at `offset`; they count as present when it resolves. */
-  write(offset: number, data: Uint8Array): Promise<void>;
+  /** The parts of [start, end) that are not there, in order. */
+  missing(start: number, end: number): Range[];
+  /**
+   * Writes bytes at `offset`; they count as present when it resolves with true. False: the cache is full of files in use, nothing
+   * was kept.
+   */
+  write(offset: number, data: Uint8Array | readonly Uint8Array[]): Promise<boolean>;
   /** Exactly `end - start` bytes that `has` confirmed. */
   read(start: number, end: number): Promise<Uint8Array>;
   readonly complete: boolean;
@@ -39,6 +45,7 @@ export interface PartialFile {
 }
 
 export interface ContentCacheStats {
+  /** Space taken on the disk, in whole blocks. */
   readonly bytes: number;
   readonly files: number;
   readonly limitBytes: number;
@@ -50,10 +57,14 @@ export interface ContentCacheStats {
 export interface ContentCache {
   /** The whole file of this version if it is here. Counts as a hit or miss. Synchronous: it is on the way of open(2). */
   openWhole(id: ContentId): WholeFile | undefined;
+  /** Opens what is there of this version, or an empty sparse file. Synchronous. */
   openPartial(id: ContentId): PartialFile;
   /** Stores a whole small file given in memory, and opens it. */
   store(id: ContentId, data: Uint8Array | readonly Uint8Array[]): Promise<WholeFile>;
-  /** A file elsewhere on the same disk (a spool file just uploaded) becomes the whole file of this version, by rename. */
+  /**
+   * A file elsewhere on the same disk (a spool file just uploaded) becomes the whole file of this version, by rename. Throws
+   * `corrupt` when it has another size; then it stays where it is.
+   */
   adopt(id: ContentId, path: string): void;
   /**
    * Gives the whole file away: it leaves the cache and stands at `path` (rename; same inode, so open descriptors and kernel
