@@ -1,0 +1,264 @@
+/**
+ * `MountSupervisor`: keeps one mount alive. It holds /dev/fuse open, so the connection outlives any engine, and starts a
+ * successor whenever an engine crashes: applications see a pause, not an error.
+ *
+ *   opens /dev/fuse, mount(2) -> engine (fd 3) answers INIT -> ready
+ *   engine crashes           -> successor with `takeover`, at once, then after 100 ms, 200 ms ... 5 s, as long as it is mounted
+ *   somebody unmounts        -> engine reads ENODEV, uploads what is left, exits 0 (or 3: data stays in the spool) -> ended
+ *
+ * If the supervisor itself dies, its engine serves on until the unmount; only restarts and reports are lost.
+ */
+import { closeSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { DriverError } from "#core/errors.ts";
+import type { Logger } from "#core/log.ts";
+import type { EngineConfig, EngineStatus } from "#fuse/engine/protocol.ts";
+import { within } from "./deadline.ts";
+import { describeExit, type EngineCommand, type EngineExit, EngineProcess, engineEnvironment } from "./engine-process.ts";
+import type { KernelMounts } from "./kernel-mounts.ts";
+import { isOurs, readMounts, topMount } from "./mounts.ts";
+import { identify } from "./process-identity.ts";
+import { StateFolder } from "./state-folder.ts";
+
+export interface SuperviseOptions {
+  readonly config: Omit<EngineConfig, "takeover">;
+  readonly command: EngineCommand;
+  readonly mounts: KernelMounts;
+  readonly log: Logger;
+  /** The engine's standard output and error. */
+  readonly logFd: number;
+  readonly env?: NodeJS.ProcessEnv;
+  /** How long the first engine may take until the mount answers. */
+  readonly readyMs?: number;
+}
+
+/** How a mount ended. */
+export interface MountEnd {
+  /** Everything is in the bucket; otherwise `spool` still has data and a later mount with the same state folder uploads it. */
+  readonly uploaded: boolean;
+}
+
+export interface MountHealth {
+  readonly engine: "serving" | "restarting" | "ended";
+  readonly enginePid: number;
+  readonly restarts: number;
+}
+
+/** A cold start of Node, the store's probe and a recovery of the journal take seconds on a busy machine. */
+const READY_MS = 60_000;
+/** An engine that lived this long was no part of a crash loop. */
+const STABLE_MS = 30_000;
+/** Without a mount there is nobody to wait for us: so many successors may try to upload what is left. */
+const ATTEMPTS_UNMOUNTED = 5;
+/** An engine that says "the mount is gone" sooner than this while the table still shows it read from a dead connection. */
+const DEAD_CONNECTION_MS = 10_000;
+
+/** How long to wait before the n-th restart in a row (0: the first): 0, 100, 200, 400 ... 5,000 ms. */
+export function restartDelayMs(attempt: number): number {
+  return attempt === 0 ? 0 : Math.min(5000, 100 * 2 ** Math.min(attempt - 1, 10));
+}
+
+/**
+ * Mounts and resolves when the mount answers. Throws the engine's own fault (wrong bucket, key, endpoint), `timed_out`, or that of
+ * mount(2); nothing is left behind then: no mount, no process, no folder that this call made.
+ */
+export async function superviseMount(options: SuperviseOptions): Promise<MountSupervisor> {
+  const { config, mounts } = options;
+  const folder = await StateFolder.claim(config.stateDir, config.mountPoint);
+  let deviceFd: number | undefined;
+  let mounted = false;
+  let engine: EngineProcess | undefined;
+  try {
+    deviceFd = mounts.openDevice();
+    mounts.mountFuse(deviceFd, sourceName(config), config.mountPoint, config.options);
+    mounted = true;
+    const device = await deviceOf(config.mountPoint);
+    engine = startEngine(options, deviceFd, false);
+    const readyMs = options.readyMs ?? READY_MS;
+    await within(readyMs, `the engine of ${config.mountPoint}`, engine.ready);
+    await within(readyMs, `the mount on "${config.mountPoint}"`, statfs(config.mountPoint));
+    const supervisor = new MountSupervisor(options, folder, deviceFd, device, engine);
+    await supervisor.recordEngine();
+    return supervisor;
+  } catch (error) {
+    engine?.kill();
+    if (mounted) mounts.unmount(config.mountPoint, { lazy: true });
+    if (deviceFd !== undefined) closeSync(deviceFd);
+    await engine?.exited;
+    await folder.discard();
+    throw DriverError.from(error);
+  }
+}
+
+function startEngine(options: SuperviseOptions, deviceFd: number, takeover: boolean): EngineProcess {
+  const { command, config, logFd } = options;
+  const env = engineEnvironment(options.env ?? process.env, config.store.credentials.kind);
+  return new EngineProcess({ command, deviceFd, config: { ...config, takeover }, env, logFd });
+}
+
+/** What `mount` and `df` show as the device. */
+function sourceName({ store }: Pick<EngineConfig, "store">): string {
+  return `s3://${store.bucket}${store.prefix === "" ? "" : `/${store.prefix.replace(/\/$/, "")}`}`;
+}
+
+/** The mount's `major:minor`; it names the connection wherever it is mounted. */
+async function deviceOf(mountPoint: string): Promise<string> {
+  const row = topMount(await readMounts(), mountPoint);
+  if (row === undefined || !isOurs(row)) throw new DriverError("internal", `the new mount on "${mountPoint}" is not in the mount table`);
+  return row.device;
+}
+
+export class MountSupervisor {
+  /** Resolves once the mount and its engine are gone. Never rejects. */
+  readonly ended: Promise<MountEnd>;
+  readonly device: string;
+
+  readonly #options: SuperviseOptions;
+  readonly #folder: StateFolder;
+  readonly #deviceFd: number;
+  readonly #log: Logger;
+
+  #engine: EngineProcess;
+  #ready: Promise<void>;
+  #restarts = 0;
+  #failuresInRow = 0;
+  #ended = false;
+
+  constructor(options: SuperviseOptions, folder: StateFolder, deviceFd: number, device: string, engine: EngineProcess) {
+    this.#options = options;
+    this.#folder = folder;
+    this.#deviceFd = deviceFd;
+    this.#engine = engine;
+    this.#ready = engine.ready;
+    this.#log = options.log.child({ mountPoint: options.config.mountPoint });
+    this.device = device;
+    this.ended = this.#watch();
+  }
+
+  get config(): Omit<EngineConfig, "takeover"> {
+    return this.#options.config;
+  }
+
+  get health(): MountHealth {
+    const engine = this.#ended ? "ended" : this.#engine.alive ? "serving" : "restarting";
+    return { engine, enginePid: this.#engine.pid, restarts: this.#restarts };
+  }
+
+  /** Resolves when all that was dirty is in the bucket; goes on with a successor when the engine crashes meanwhile. */
+  flush(ms: number): Promise<void> {
+    return within(ms, `flushing "${this.config.mountPoint}"`, this.#retrying((engine) => engine.flush()));
+  }
+
+  status(ms = 5000): Promise<EngineStatus> {
+    return within(ms, `the engine of "${this.config.mountPoint}"`, this.#retrying((engine) => engine.status()));
+  }
+
+  /**
+   * Flushes, unmounts and waits until engine and mount are gone. Throws `in_use` while somebody uses the mount, and the upload's fault
+   * when not everything could be stored; the mount then stays as it was. `force` unmounts all the same: the directory is free at
+   * once, what could not be uploaded stays in the spool, and the engine ends when the last user does.
+   */
+  async stop({ force = false, flushMs, endMs }: { force?: boolean; flushMs: number; endMs: number }): Promise<MountEnd> {
+    if (this.#ended) return this.ended;
+    await this.flush(flushMs).catch((error: unknown) => {
+      if (!force) throw error;
+      this.#log.warn({ error }, "unmounting although not everything is uploaded");
+    });
+    await this.#unmount(force);
+    return within(endMs, `the engine of "${this.config.mountPoint}", which is unmounted and uploads what is left`, this.ended);
+  }
+
+  /** Writes the engine that serves now into the state folder. */
+  async recordEngine(): Promise<void> {
+    const engine = await identify(this.#engine.pid);
+    await this.#folder.record({ mountPoint: this.config.mountPoint, device: this.device, ...(engine === undefined ? {} : { engine }) });
+  }
+
+  async #unmount(lazy: boolean): Promise<void> {
+    const { mounts, config } = this.#options;
+    const row = topMount(await readMounts(), config.mountPoint);
+    // Gone already, or something else was mounted over it: not ours to take away.
+    if (row?.device !== this.device) {
+      if (await this.#isMounted()) throw new DriverError("in_use", `another file system is mounted over "${config.mountPoint}"`);
+      return;
+    }
+    mounts.unmount(config.mountPoint, { lazy });
+  }
+
+  /** Follows the engine and its successors to the end. */
+  async #watch(): Promise<MountEnd> {
+    let uploaded = false;
+    for (;;) {
+      const exit = await this.#engine.exited;
+      if (await this.#isOver(exit)) {
+        uploaded = exit.code === 0;
+        break;
+      }
+      const next = await this.#restart(exit);
+      if (!next) break;
+    }
+    this.#ended = true;
+    await this.#cleanUp();
+    this.#log.info({ uploaded, restarts: this.#restarts }, "the mount has ended");
+    return { uploaded };
+  }
+
+  /** True when the engine ended because the mount is gone, and not from a crash. */
+  async #isOver(exit: EngineExit): Promise<boolean> {
+    if (exit.code !== 0 && exit.code !== 3) return false;
+    if (!(await this.#isMounted())) return true;
+    // Either a slip of the engine or a connection that was aborted: the successor will see.
+    return this.#restarts > 0 && Date.now() - this.#engine.startedMs < DEAD_CONNECTION_MS;
+  }
+
+  /** Starts a successor; false when there is no mount any more and enough of them have failed. */
+  async #restart(exit: EngineExit): Promise<boolean> {
+    this.#failuresInRow = Date.now() - this.#engine.startedMs > STABLE_MS ? 0 : this.#failuresInRow;
+    const delayMs = restartDelayMs(this.#failuresInRow);
+    this.#failuresInRow += 1;
+    this.#restarts += 1;
+    this.#log.error({ exit: describeExit(exit), pid: this.#engine.pid, restarts: this.#restarts, delayMs }, "the engine crashed, a successor takes over");
+    if (this.#failuresInRow > ATTEMPTS_UNMOUNTED && !(await this.#isMounted())) return false;
+    await sleep(delayMs);
+    this.#engine = startEngine(this.#options, this.#deviceFd, true);
+    this.#ready = this.#engine.ready;
+    this.#ready.then(
+      () => this.#log.info({ pid: this.#engine.pid }, "the successor serves the mount"),
+      (error: unknown) => this.#log.error({ error }, "the successor could not take over"),
+    );
+    await this.recordEngine().catch((error: unknown) => this.#log.warn({ error }, "cannot record the engine in the state folder"));
+    return true;
+  }
+
+  /** Runs `call` on the engine that serves, and again on its successor when it ended meanwhile. */
+  async #retrying<T>(call: (engine: EngineProcess) => Promise<T>): Promise<T> {
+    while (!this.#ended) {
+      const engine = this.#engine;
+      try {
+        await this.#ready;
+        return await call(engine);
+      } catch (error) {
+        if (engine.alive) throw error;
+        await Promise.race([this.ended, sleep(50)]);
+      }
+    }
+    throw new DriverError("unavailable", `the mount on "${this.config.mountPoint}" has ended`);
+  }
+
+  async #isMounted(): Promise<boolean> {
+    return (await readMounts()).some((row) => row.device === this.device);
+  }
+
+  /** The descriptor goes, and with it a dead connection that is still in the table (aborted through /sys/fs/fuse). */
+  async #cleanUp(): Promise<void> {
+    try {
+      closeSync(this.#deviceFd);
+      const row = topMount(await readMounts(), this.config.mountPoint);
+      if (row?.device === this.device) this.#options.mounts.unmount(this.config.mountPoint, { lazy: true });
+      await this.#folder.release();
+    } catch (error) {
+      this.#log.warn({ error }, "cannot clean up after the mount");
+    }
+  }
+}
