@@ -1,0 +1,78 @@
+/**
+ * The system calls Node has no function for, through koffi: the only importer of koffi in the project.
+ *
+ * The symbols come from the process itself (`load(null)`), which is linked with the machine's libc: so the same code runs
+ * with glibc and with musl. mount and umount2 run on another thread: they may wait for a file system, and a process that
+ * waits for a mount which it watches over must go on working.
+ */
+import koffi from "koffi";
+import { DriverError, type Fault } from "#core/errors.ts";
+import { ERRNO, type ErrnoName } from "#core/errno.ts";
+
+const self = koffi.load(null);
+const mountCall = self.func("int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)");
+const umountCall = self.func("int umount2(const char *target, int flags)");
+const ioctlCall = self.func("int ioctl(int fd, unsigned long request, void *argument)");
+
+/** mount(2)'s flags, from <linux/mount.h>. */
+export const MS = { RDONLY: 1, NOSUID: 2, NODEV: 4, NOEXEC: 8, REMOUNT: 32, BIND: 4096 } as const;
+
+/** umount2(2)'s flags. */
+export const MNT = { FORCE: 1, DETACH: 2 } as const;
+export const UMOUNT_NOFOLLOW = 8;
+
+const NAMES = new Map<number, ErrnoName>(Object.entries(ERRNO).map(([name, number]) => [number, name as ErrnoName]));
+
+/** "ENOENT" of 2; "errno 200" of a number that has no name here. */
+export function errnoName(number: number): string {
+  return NAMES.get(number) ?? `errno ${number}`;
+}
+
+/** What an errno of mount(2) and umount2(2) means to us, and what to tell the user. */
+const MEANING: Readonly<Record<string, { readonly fault: Fault; readonly hint?: string }>> = {
+  EBUSY: { fault: "in_use", hint: "a process has a file or its working directory there, or it is mounted already" },
+  ENOENT: { fault: "not_found", hint: "no such file or directory" },
+  EPERM: { fault: "denied", hint: "needs root (CAP_SYS_ADMIN)" },
+  EACCES: { fault: "denied" },
+  EINVAL: { fault: "bad_argument" },
+  ENOTDIR: { fault: "not_dir", hint: "not a directory" },
+  ENOTCONN: { fault: "unavailable", hint: "the file system there has lost its engine" },
+  ENODEV: { fault: "precondition", hint: "the kernel has no FUSE: modprobe fuse" },
+  ENOMEM: { fault: "no_memory" },
+};
+
+/** The error of a failed call: `what` says what was tried and on which path. */
+export function systemError(what: string, errno: number, hints: Readonly<Record<string, string>> = {}): DriverError {
+  const name = errnoName(errno);
+  const meaning = MEANING[name];
+  const hint = hints[name] ?? meaning?.hint;
+  return new DriverError(meaning?.fault ?? "internal", `${what}: ${name}${hint === undefined ? "" : ` (${hint})`}`, {
+    context: { errno: name },
+  });
+}
+
+/** Calls off this thread; resolves with 0 or the errno. */
+function offThread(call: typeof mountCall, ...args: readonly unknown[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    call.async(...args, (error: Error | null, result: number) => {
+      if (error !== null) reject(error);
+      else resolve(result === 0 ? 0 : koffi.errno());
+    });
+  });
+}
+
+/** mount(2). Resolves with 0 or the errno. */
+export function mount(source: string, target: string, type: string | null, flags: number, data: string | null): Promise<number> {
+  return offThread(mountCall, source, target, type, flags, data);
+}
+
+/** umount2(2). Resolves with 0 or the errno. */
+export function umount2(target: string, flags: number): Promise<number> {
+  return offThread(umountCall, target, flags);
+}
+
+/** ioctl(2) with a pointer argument. Returns its result, or minus the errno. */
+export function ioctl(fd: number, request: number, argument: Uint8Array): number {
+  const result: number = ioctlCall(fd, request, argument);
+  return result < 0 ? -koffi.errno() : result;
+}
