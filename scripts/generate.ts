@@ -1,0 +1,36 @@
+// Writes the parts of docs/ that come from tables in the code: node -C source scripts/generate.ts [--check]
+//
+// With --check nothing is written: a file that differs is named, and the exit code is 1.
+import { readFileSync, writeFileSync } from "node:fs";
+import { between, errorsDoc, layersDoc, optionsDoc } from "./generated-docs.ts";
+
+/** File -> its text as it should be, given its text as it is. */
+const DOCS: Readonly<Record<string, (present: string) => string>> = {
+  "docs/ERRORS.md": errorsDoc,
+  "docs/OPTIONS.md": optionsDoc,
+  "docs/ARCHITECTURE.md": (present) => between(present, "layers", layersDoc()),
+};
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** The files whose text is not what the tables say. */
+function outdated(): { file: string; text: string }[] {
+  return Object.entries(DOCS)
+    .map(([file, make]) => ({ file, present: textOf(file), text: make(textOf(file)) }))
+    .filter(({ present, text }) => present !== text);
+}
+
+const check = process.argv.includes("--check");
+const stale = outdated();
+for (const { file, text } of stale) {
+  if (check) console.error(`${file} is not what the code says: run npm run generate`);
+  else writeFileSync(file, text);
+}
+console.log(`generate: ${Object.keys(DOCS).length} files, ${stale.length} ${check ? "outdated" : "written"}`);
+if (check && stale.length > 0) process.exitCode = 1;

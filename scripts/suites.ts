@@ -1,0 +1,29 @@
+/** The test suites: where they live, what they need of the machine. `scripts/test.ts` runs them. */
+import { existsSync } from "node:fs";
+
+export interface Suite {
+  /** Folders given to vitest. */
+  readonly paths: readonly string[];
+  /** Why this machine cannot run it, or undefined when it can. */
+  readonly unfit?: () => string | undefined;
+  /** One test file at a time: for suites that start servers, engines or builds of their own. */
+  readonly serial?: boolean;
+}
+
+/** What a real mount needs; undefined when all is there. */
+export function unfitForMounts(): string | undefined {
+  if (process.getuid?.() !== 0) return "needs root to mount";
+  return existsSync("/dev/fuse") ? undefined : "needs /dev/fuse (modprobe fuse, or run the container with --device /dev/fuse)";
+}
+
+export const SUITES = {
+  unit: { paths: ["test/unit", "test/docs"] },
+  contract: { paths: ["test/contract"] },
+  model: { paths: ["test/model"] },
+  fault: { paths: ["test/fault"] },
+  kernel: { paths: ["test/kernel"], unfit: unfitForMounts, serial: true },
+  interop: { paths: ["test/interop"], unfit: unfitForMounts, serial: true },
+  sanity: { paths: ["test/sanity"], unfit: unfitForMounts, serial: true },
+} as const satisfies Record<string, Suite>;
+
+export type SuiteName = keyof typeof SUITES;

@@ -1,0 +1,52 @@
+// Runs suites of scripts/suites.ts one after the other and closes with the counts: node -C source scripts/test.ts SUITE...
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { add, type Counts, countsOf, NONE, record, summary, type VitestReport } from "./counts.ts";
+import { SUITES, type Suite, type SuiteName } from "./suites.ts";
+
+/** Runs one suite with vitest, its output shown. A run that ended without a report counts as one failure. */
+function run(name: string, suite: Suite): Counts {
+  const folder = mkdtempSync(join(tmpdir(), "report-"));
+  const report = join(folder, "report.json");
+  const reporter = process.env["CI"] === undefined ? "default" : "dot";
+  const args = ["run", ...suite.paths, `--reporter=${reporter}`, "--reporter=json", `--outputFile.json=${report}`];
+  if (suite.serial) args.push("--no-file-parallelism");
+  const { status, signal } = spawnSync("vitest", args, { stdio: "inherit" });
+  try {
+    const counts = countsOf(JSON.parse(readFileSync(report, "utf8")) as VitestReport);
+    return status !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+  } catch {
+    console.error(`${name}: vitest ended with ${signal ?? `exit code ${status}`} and no report`);
+    return { ...NONE, failed: 1 };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function runOrSkip(name: SuiteName): Counts {
+  const suite: Suite = SUITES[name];
+  const reason = suite.unfit?.();
+  console.log(reason === undefined ? `== ${name}` : `== ${name}: skipped, ${reason}`);
+  const started = Date.now();
+  const counts = reason === undefined ? run(name, suite) : { ...NONE, skipped: 1 };
+  record(name, counts);
+  console.log(`== ${name}: ${summary(counts)} (${((Date.now() - started) / 1000).toFixed(1)} s)\n`);
+  return counts;
+}
+
+function main(names: readonly string[]): number {
+  const unknown = names.filter((name) => !Object.hasOwn(SUITES, name));
+  if (unknown.length > 0 || names.length === 0) {
+    console.error(
+      `usage: test.ts SUITE...   suites: ${Object.keys(SUITES).join(" ")}${unknown.length > 0 ? `   not ${unknown.join(" ")}` : ""}`,
+    );
+    return 2;
+  }
+  const counts = names.map((name) => runOrSkip(name as SuiteName)).reduce(add, NONE);
+  console.log(summary(counts));
+  return counts.failed === 0 && counts.passed > 0 ? 0 : 1;
+}
+
+process.exitCode = main(process.argv.slice(2));

@@ -1,0 +1,26 @@
+import { describe, expect, it } from "vitest";
+import { FAULTS } from "#core/errors.ts";
+import { MOUNT_OPTIONS } from "#core/options.ts";
+import { between, errorsDoc, layersDoc, optionsDoc, table } from "../../../scripts/generated-docs.ts";
+import { LAYERS } from "../../../scripts/layers.ts";
+
+describe("between", () => {
+  it("replaces what stands between the markers, and only that", () => {
+    expect(between("a\n<!-- x:begin -->old<!-- x:end -->\nb", "x", "new")).toBe("a\n<!-- x:begin -->\nnew\n<!-- x:end -->\nb");
+  });
+
+  it("throws when the markers are missing", () => {
+    expect(() => between("a", "x", "new")).toThrow("<!-- x:begin -->");
+  });
+});
+
+it("`table` escapes the bars of its cells", () => {
+  expect(table(["a"], [["x|y"]])).toBe("| a |\n| --- |\n| x\\|y |");
+});
+
+it("each table's rows are all in its document", () => {
+  const rows = (text: string) => text.split("\n").filter((line) => line.startsWith("| `"));
+  expect(rows(errorsDoc())).toHaveLength(Object.keys(FAULTS).length);
+  expect(rows(optionsDoc())).toHaveLength(Object.keys(MOUNT_OPTIONS).length);
+  expect(rows(layersDoc())).toHaveLength(Object.keys(LAYERS).length);
+});
