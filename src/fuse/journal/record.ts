@@ -1,0 +1,192 @@
+/**
+ * The records of the journal, byte for byte.
+ *
+ * A record is a frame and a body. The frame's CRC-32 covers everything after itself, so a torn, flipped or shifted record
+ * is found. What has a fixed shape is a struct; names are UTF-16, since they may hold lone surrogates (file names that are
+ * not UTF-8) which UTF-8 cannot carry; a dirty row, written once per open file and of many shapes, is JSON.
+ */
+import { crc32 } from "node:zlib";
+import type { HandleId, NodeId } from "#core/brand.ts";
+import { DriverError } from "#core/errors.ts";
+import { struct } from "#core/struct.ts";
+import type { DirtyRow, HandleRow, InodeRow, NodeKind, SessionRow } from "./state-store.ts";
+
+/** One change of the state. Rows are absolute, so that of two records of one id only the later matters. */
+export type JournalRecord =
+  | { readonly type: "format"; readonly version: number }
+  | { readonly type: "counters"; readonly maxNode: number; readonly maxHandle: number }
+  | { readonly type: "session"; readonly row: SessionRow }
+  | { readonly type: "inode"; readonly row: InodeRow }
+  | { readonly type: "inode-dropped"; readonly node: NodeId }
+  | { readonly type: "handle"; readonly row: HandleRow }
+  | { readonly type: "handle-dropped"; readonly handle: HandleId }
+  | { readonly type: "dirty"; readonly row: DirtyRow }
+  | { readonly type: "dirty-dropped"; readonly node: NodeId }
+  | { readonly type: "connection-begun" };
+
+export type RecordType = JournalRecord["type"];
+
+/** Numbers on disk: never reuse one, add at the end. */
+const TYPE_NUMBERS = {
+  format: 1,
+  counters: 2,
+  session: 3,
+  inode: 4,
+  "inode-dropped": 5,
+  handle: 6,
+  "handle-dropped": 7,
+  dirty: 8,
+  "dirty-dropped": 9,
+  "connection-begun": 10,
+} as const satisfies Record<RecordType, number>;
+
+const TYPE_NAMES = new Map<number, RecordType>(Object.entries(TYPE_NUMBERS).map(([name, number]) => [number, name as RecordType]));
+
+/** `id` is what the record is about: node, handle, version; 0 where there is only one of its kind. */
+const FRAME = struct("journal_frame", { crc: "u32", length: "u32", id: "id64", type: "u32", reserved: ["u32", 1] });
+const COUNTERS = struct("journal_counters", { maxNode: "id64", maxHandle: "id64" });
+const INODE = struct("journal_inode", { parent: "id64", kind: "u32", unlinked: "u32" });
+const HANDLE = struct("journal_handle", { node: "id64", flags: "u32", kind: "u32", backingId: "u32", hasBacking: "u32" });
+
+/** Order is the number on disk. */
+const KINDS: readonly NodeKind[] = ["file", "dir", "symlink", "special"];
+
+/** Raised when a shape above changes; another version's journal is refused, not guessed at. */
+export const FORMAT_VERSION = 1;
+export const FRAME_BYTES = FRAME.size;
+const CRC_BYTES = 4;
+/** A dirty row with 10,000 uploaded parts has about 1.5 MB; a length beyond this is damage. */
+export const MAX_BODY_BYTES = 64 << 20;
+
+/** A record's envelope, checked; the body is not yet looked into. */
+export interface Frame {
+  readonly type: RecordType;
+  readonly id: number;
+  readonly body: Uint8Array;
+  /** Frame and body. */
+  readonly bytes: Uint8Array;
+}
+
+/** The record's bytes, frame included. */
+export function encodeRecord(record: JournalRecord): Buffer {
+  switch (record.type) {
+    case "format":
+      return encodeFrame("format", record.version, 0);
+    case "counters":
+      return encodeCounters(record);
+    case "session":
+      return encodeBytes("session", 0, record.row.init);
+    case "inode":
+      return encodeInode(record.row);
+    case "handle":
+      return encodeHandle(record.row);
+    case "dirty":
+      return encodeBytes("dirty", record.row.node, Buffer.from(JSON.stringify(record.row)));
+    case "handle-dropped":
+      return encodeFrame(record.type, record.handle, 0);
+    case "inode-dropped":
+    case "dirty-dropped":
+      return encodeFrame(record.type, record.node, 0);
+    case "connection-begun":
+      return encodeFrame("connection-begun", 0, 0);
+  }
+}
+
+/** What stands at `offset`: a frame, how many bytes are needed to tell (more than there are), or undefined: damage. */
+export function decodeFrame(bytes: Uint8Array, offset: number): Frame | { readonly needed: number } | undefined {
+  const there = bytes.byteLength - offset;
+  if (there < FRAME_BYTES) return { needed: FRAME_BYTES };
+  const { crc, length, id, type } = FRAME.at(viewOf(bytes), offset);
+  const name = TYPE_NAMES.get(type);
+  if (name === undefined || length > MAX_BODY_BYTES) return undefined;
+  const needed = FRAME_BYTES + length;
+  if (there < needed) return { needed };
+  if (crc32(bytes.subarray(offset + CRC_BYTES, offset + needed)) !== crc) return undefined;
+  return { type: name, id, body: bytes.subarray(offset + FRAME_BYTES, offset + needed), bytes: bytes.subarray(offset, offset + needed) };
+}
+
+/** The record of a frame; its values are copies. Throws `corrupt` where a body cannot be of its type. */
+export function decodeRecord({ type, id, body }: Frame): JournalRecord {
+  const node = id as NodeId;
+  switch (type) {
+    case "format":
+      return { type, version: id };
+    case "counters": {
+      const { maxNode, maxHandle } = COUNTERS.at(viewOf(body), 0);
+      return { type, maxNode, maxHandle };
+    }
+    case "session":
+      return { type, row: { init: Uint8Array.from(body) } };
+    case "inode":
+      return { type, row: decodeInode(node, body) };
+    case "handle":
+      return { type, row: decodeHandle(id as HandleId, body) };
+    case "dirty":
+      return { type, row: JSON.parse(Buffer.from(body).toString()) as DirtyRow };
+    case "handle-dropped":
+      return { type, handle: id as HandleId };
+    case "inode-dropped":
+    case "dirty-dropped":
+      return { type, node };
+    case "connection-begun":
+      return { type };
+  }
+}
+
+/** A record with `bodyBytes` of body that `fill` writes. */
+function encodeFrame(type: RecordType, id: number, bodyBytes: number, fill?: (record: Buffer, view: DataView) => void): Buffer {
+  const record = Buffer.allocUnsafe(FRAME_BYTES + bodyBytes);
+  const view = viewOf(record);
+  FRAME.write(view, 0, { crc: 0, length: bodyBytes, id, type: TYPE_NUMBERS[type] });
+  fill?.(record, view);
+  record.writeUInt32LE(crc32(record.subarray(CRC_BYTES)), FRAME.offsets.crc);
+  return record;
+}
+
+function encodeBytes(type: RecordType, id: number, body: Uint8Array): Buffer {
+  if (body.byteLength > MAX_BODY_BYTES) throw new DriverError("internal", `a ${type} row of ${body.byteLength} bytes is too large for the journal`);
+  return encodeFrame(type, id, body.byteLength, (record) => record.set(body, FRAME_BYTES));
+}
+
+function encodeCounters({ maxNode, maxHandle }: { maxNode: number; maxHandle: number }): Buffer {
+  return encodeFrame("counters", 0, COUNTERS.size, (_, view) => COUNTERS.write(view, FRAME_BYTES, { maxNode, maxHandle }));
+}
+
+function encodeInode({ node, parent, name, kind, unlinked }: InodeRow): Buffer {
+  return encodeFrame("inode", node, INODE.size + name.length * 2, (record, view) => {
+    // Three values, so that the row comes back as it was given.
+    const gone = unlinked === undefined ? 0 : unlinked ? 1 : 2;
+    INODE.write(view, FRAME_BYTES, { parent, kind: KINDS.indexOf(kind), unlinked: gone });
+    record.write(name, FRAME_BYTES + INODE.size, "utf16le");
+  });
+}
+
+function decodeInode(node: NodeId, body: Uint8Array): InodeRow {
+  const { parent, kind, unlinked } = INODE.at(viewOf(body), 0);
+  const name = Buffer.from(body.buffer, body.byteOffset + INODE.size, body.byteLength - INODE.size).toString("utf16le");
+  const row = { node, parent: parent as NodeId, name, kind: kindOf(kind) };
+  return unlinked === 0 ? row : { ...row, unlinked: unlinked === 1 };
+}
+
+function encodeHandle({ handle, node, kind, flags, backingId }: HandleRow): Buffer {
+  return encodeFrame("handle", handle, HANDLE.size, (_, view) => {
+    const hasBacking = backingId === undefined ? 0 : 1;
+    HANDLE.write(view, FRAME_BYTES, { node, flags, kind: KINDS.indexOf(kind), backingId: backingId ?? 0, hasBacking });
+  });
+}
+
+function decodeHandle(handle: HandleId, body: Uint8Array): HandleRow {
+  const { node, flags, kind, backingId, hasBacking } = HANDLE.at(viewOf(body), 0);
+  const row = { handle, node: node as NodeId, kind: kindOf(kind) === "dir" ? ("dir" as const) : ("file" as const), flags };
+  return hasBacking === 0 ? row : { ...row, backingId };
+}
+
+function kindOf(number: number): NodeKind {
+  const kind = KINDS[number];
+  if (kind === undefined) throw new DriverError("corrupt", `the journal has a node of unknown kind ${number}`);
+  return kind;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
