@@ -68,7 +68,9 @@ async function answer(
     const response = await handler(call.request, { method, signal: limit.signal, deadlineAt: limit.deadlineAt, log });
     logSuccess(log, method, call.request, startedAt);
     return { response };
-  } catch (thrown) {
+  } catch (caught) {
+    // What an aborted request throws says less than why it was aborted.
+    const thrown = limit.signal.aborted && DriverError.from(caught).fault === "interrupted" ? limit.signal.reason : caught;
     const status = statusOf(thrown, secretsOf(call.request));
     logFailure(log, thrown, status.code, call.request, startedAt);
     return { error: Object.assign(new Error(status.details), status) };

@@ -1,0 +1,145 @@
+/**
+ * Making a volume: a bucket, its configuration, and last its mark.
+ *
+ * Any step may be the last one before the process dies, so each leaves a state that the next call understands:
+ *
+ *     no bucket            -> make it
+ *     bucket without mark  -> entirely empty: a predecessor of this call stopped half-way; configure and mark it
+ *                             anything in it: somebody else's; refused, untouched
+ *     bucket with mark     -> complete: same request, same answer; another one, refused
+ *
+ * So there is never a second bucket for a name, and nothing to clean up. Only a request that can never succeed (a store without
+ * versioning) takes back the bucket that it has made itself.
+ */
+import { DriverError, isFault } from "#core/errors.ts";
+import type { BucketAdmin } from "#s3/bucket-admin.ts";
+import type { CallOptions } from "#s3/object-store.ts";
+import { isEntirelyEmpty } from "./empty.ts";
+import { type Marked, markTags, readMark, sameParameters, type VolumeMark, writeMark } from "./mark.ts";
+import type { VolumeParameters } from "./parameters.ts";
+
+export interface ProvisionRequest {
+  readonly bucket: string;
+  /** The region for the bucket's LocationConstraint. */
+  readonly region: string | undefined;
+  /** The mark of the volume that is asked for. */
+  readonly mark: VolumeMark;
+  /** CSI's capacity range: 0 means not given. */
+  readonly limitBytes: number;
+}
+
+/**
+ * Makes the volume, or finds that it is there; answers the mark that stands in its bucket. Faults: `exists` (the name is taken by
+ * another volume, or the bucket by somebody else), `bad_argument` (the store cannot do what a parameter asks for), and S3's own.
+ */
+export async function provision(admin: BucketAdmin, request: ProvisionRequest, options: CallOptions): Promise<VolumeMark> {
+  let found = await readMarkOrOwner(admin, request.bucket, options);
+  if (found.state === "no-bucket") {
+    const made = await admin.createBucket(request.bucket, { ...options, region: request.region });
+    // Found "owned" just after it was missing: another process makes the same volume.
+    found = made === "created" ? { state: "unmarked" } : await readMark(admin, request.bucket, options);
+    if (made === "created") await configureOrTakeBack(admin, request, options);
+    else if (found.state === "unmarked") await adopt(admin, request, options);
+  } else if (found.state === "unmarked") {
+    await adopt(admin, request, options);
+  }
+  if (found.state === "unmarked") found = await writeMark(admin, request.bucket, request.mark, options);
+  return requireCompatible(found, request);
+}
+
+/** readMark, but "not yours to read" of a bucket that is another account's becomes `exists`. */
+async function readMarkOrOwner(admin: BucketAdmin, bucket: string, options: CallOptions): Promise<Marked> {
+  try {
+    return await readMark(admin, bucket, options);
+  } catch (thrown) {
+    if (!isFault(thrown, "denied")) throw thrown;
+    throw new DriverError(
+      "exists",
+      `bucket ${bucket} is there and its mark may not be read: it belongs to somebody else, or the credentials lack s3:GetObject and s3:ListBucket`,
+      {
+        cause: thrown,
+      },
+    );
+  }
+}
+
+async function adopt(admin: BucketAdmin, request: ProvisionRequest, options: CallOptions): Promise<void> {
+  if (!(await isEntirelyEmpty(admin, request.bucket, options))) {
+    throw new DriverError(
+      "exists",
+      `bucket ${request.bucket} exists, is not empty and does not carry our mark: it belongs to somebody else and is left as it is`,
+    );
+  }
+  await configure(admin, request, options);
+}
+
+/** A store that cannot do what was asked never will: then no bucket is left behind. Only called for one that was just made. */
+async function configureOrTakeBack(admin: BucketAdmin, request: ProvisionRequest, options: CallOptions): Promise<void> {
+  try {
+    await configure(admin, request, options);
+  } catch (thrown) {
+    if (isFault(thrown, "bad_argument")) await admin.deleteBucket(request.bucket, options).catch(() => undefined);
+    throw thrown;
+  }
+}
+
+async function configure(admin: BucketAdmin, { bucket, mark }: ProvisionRequest, options: CallOptions): Promise<void> {
+  const { versioning, tags } = mark.parameters;
+  if (versioning === true) await enableVersioning(admin, bucket, options);
+  await setTags(admin, bucket, { ...tags, ...markTags(mark.driver, mark.volumeId) }, tags !== undefined, options);
+}
+
+/** Reads back: a store may take the call and do nothing. */
+async function enableVersioning(admin: BucketAdmin, bucket: string, options: CallOptions): Promise<void> {
+  try {
+    await admin.setVersioning(bucket, "Enabled", options);
+    if ((await admin.getVersioning(bucket, options)) === "Enabled") return;
+  } catch (thrown) {
+    if (!isFault(thrown, "not_implemented", "unsupported")) throw thrown;
+  }
+  throw new DriverError("bad_argument", `parameter versioning: the store at ${admin.name} has no versioning`);
+}
+
+/** Our own tags are a help, no need; the user's were asked for. */
+async function setTags(
+  admin: BucketAdmin,
+  bucket: string,
+  tags: Readonly<Record<string, string>>,
+  required: boolean,
+  options: CallOptions,
+): Promise<void> {
+  try {
+    await admin.setTags(bucket, { ...(await admin.getTags(bucket, options)), ...tags }, options);
+  } catch (thrown) {
+    const missing = isFault(thrown, "not_implemented", "unsupported");
+    if (!missing && !(isFault(thrown, "denied") && !required)) throw thrown;
+    if (required) throw new DriverError("bad_argument", `parameter tags: the store at ${admin.name} has no bucket tags`, { cause: thrown });
+  }
+}
+
+/** The specification's rule for a name that is known: same parameters and a size within the asked range, else ALREADY_EXISTS. */
+function requireCompatible(found: Marked, { bucket, mark, limitBytes }: ProvisionRequest): VolumeMark {
+  if (found.state !== "marked") {
+    const reason = found.state === "unreadable" ? `its mark cannot be used: ${found.reason}` : "its mark vanished while it was made";
+    throw new DriverError(found.state === "unreadable" ? "exists" : "conflict", `bucket ${bucket}: ${reason}`);
+  }
+  const there = found.mark;
+  const differs = (what: string) =>
+    new DriverError("exists", `volume ${JSON.stringify(mark.volumeName)} exists in bucket ${bucket} with ${what}`);
+  if (there.driver !== mark.driver) throw differs(`another driver's mark (${there.driver})`);
+  if (there.volumeName !== mark.volumeName) throw differs(`another volume's mark (${there.volumeName})`);
+  if (!sameParameters(there.parameters, mark.parameters))
+    throw differs(`other parameters (${namesThatDiffer(there.parameters, mark.parameters)})`);
+  if (there.volumeId !== mark.volumeId) throw differs(`another volume id (${there.volumeId})`);
+  if (there.capacityBytes < mark.capacityBytes || (limitBytes > 0 && there.capacityBytes > limitBytes)) {
+    throw differs(
+      `another size: ${there.capacityBytes} bytes, asked for ${mark.capacityBytes}${limitBytes > 0 ? ` to ${limitBytes}` : " or more"}`,
+    );
+  }
+  return there;
+}
+
+function namesThatDiffer(a: VolumeParameters, b: VolumeParameters): string {
+  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])] as (keyof VolumeParameters)[];
+  return names.filter((name) => JSON.stringify(a[name]) !== JSON.stringify(b[name])).join(", ");
+}
