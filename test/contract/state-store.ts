@@ -47,14 +47,21 @@ export const dirtyRow = (id: number): fc.Arbitrary<DirtyRow> =>
       node: fc.constant(node(id)),
       spool: fc.string(),
       key: fc.string({ unit: "binary" }),
-      base: fc.option(fc.record({ key: fc.string(), etag: fc.string().map((text) => `"${text}"` as Etag), size: fc.nat({ max: 2 ** 45 }) })),
+      base: fc.option(
+        fc.record({ key: fc.string(), etag: fc.string().map((text) => `"${text}"` as Etag), size: fc.nat({ max: 2 ** 45 }) }),
+      ),
       extents: fc.option(fc.array(fc.tuple(fc.nat(), fc.nat()))),
       headers: fc.record({ contentType: fc.string(), storageClass: fc.string() }, { requiredKeys: [] }),
       metadata: fc.dictionary(fc.string(), fc.string(), { noNullPrototype: true }),
       upload: fc.record({
         uploadId: fc.string(),
         key: fc.string(),
-        parts: fc.array(fc.record({ partNumber: fc.nat(), etag: fc.constant('"e"' as Etag), crc32: fc.string() }, { requiredKeys: ["partNumber", "etag"] })),
+        parts: fc.array(
+          fc.record(
+            { partNumber: fc.nat(), etag: fc.constant('"e"' as Etag), crc32: fc.string() },
+            { requiredKeys: ["partNumber", "etag"] },
+          ),
+        ),
       }),
     },
     { requiredKeys: ["node", "spool", "key", "base", "extents", "headers", "metadata"] },

@@ -32,16 +32,21 @@ export interface CheckpointJob {
 }
 
 /** True when the journal is worth a checkpoint: large, and at least doubled since the last one, so that work stays in proportion. */
-export function isCheckpointDue({ sizeBytes, lastBytes, leastBytes }: { sizeBytes: number; lastBytes: number; leastBytes: number }): boolean {
+export function isCheckpointDue({
+  sizeBytes,
+  lastBytes,
+  leastBytes,
+}: {
+  sizeBytes: number;
+  lastBytes: number;
+  leastBytes: number;
+}): boolean {
   return sizeBytes >= leastBytes && sizeBytes >= 2 * lastBytes;
 }
 
 /** The first records of every journal. */
 export function journalHead(maxNode: number, maxHandle: number): Buffer {
-  return Buffer.concat([
-    encodeRecord({ type: "format", version: FORMAT_VERSION }),
-    encodeRecord({ type: "counters", maxNode, maxHandle }),
-  ]);
+  return Buffer.concat([encodeRecord({ type: "format", version: FORMAT_VERSION }), encodeRecord({ type: "counters", maxNode, maxHandle })]);
 }
 
 /** Does one checkpoint. Answers false when it was cancelled. On any failure the old journal goes on and the new file is removed. */

@@ -28,7 +28,9 @@ export function lockFolder(dir: string, waitMs: number): FolderLock {
     database.close();
     if ((thrown as { errcode?: number }).errcode !== SQLITE_BUSY) throw thrown;
     const owner = readOwner(ownerFile);
-    throw new DriverError("in_use", `the state folder ${dir} is in use by another engine${owner}; stop it, or use another folder`, { context: { dir } });
+    throw new DriverError("in_use", `the state folder ${dir} is in use by another engine${owner}; stop it, or use another folder`, {
+      context: { dir },
+    });
   }
   // For the message above only: the lock is the truth.
   fs.writeFileSync(ownerFile, String(process.pid));

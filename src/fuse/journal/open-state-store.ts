@@ -99,7 +99,10 @@ function applyAll(frames: ReturnType<typeof readFrames>, state: ReplayedState): 
     if (next.done) return next.value;
     const frame = next.value;
     if (frame.offset === 0 && (frame.type !== "format" || frame.id !== FORMAT_VERSION)) {
-      throw new DriverError("precondition", "the journal in the state folder was written by another version of this program, which must finish with it");
+      throw new DriverError(
+        "precondition",
+        "the journal in the state folder was written by another version of this program, which must finish with it",
+      );
     }
     try {
       state.apply(decodeRecord(frame));

@@ -2,7 +2,7 @@
  * Reads the frames of a journal, a window at a time, up to its end or to the first that is not right.
  */
 import fs from "node:fs";
-import { decodeFrame, type Frame, FRAME_BYTES } from "./record.ts";
+import { decodeFrame, FRAME_BYTES, type Frame } from "./record.ts";
 
 /** `length` bytes from `start`; fewer only at the end of the source. The array may be reused by the next call. */
 export type ByteSource = (start: number, length: number) => Uint8Array;

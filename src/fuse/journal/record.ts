@@ -144,7 +144,8 @@ function encodeFrame(type: RecordType, id: number, bodyBytes: number, fill?: (re
 }
 
 function encodeBytes(type: RecordType, id: number, body: Uint8Array): Buffer {
-  if (body.byteLength > MAX_BODY_BYTES) throw new DriverError("internal", `a ${type} row of ${body.byteLength} bytes is too large for the journal`);
+  if (body.byteLength > MAX_BODY_BYTES)
+    throw new DriverError("internal", `a ${type} row of ${body.byteLength} bytes is too large for the journal`);
   return encodeFrame(type, id, body.byteLength, (record) => record.set(body, FRAME_BYTES));
 }
 
