@@ -2,6 +2,7 @@
  * `KernelChannel`: one connection to the kernel's FUSE, whoever carries it. The default channel speaks the protocol over
  * `/dev/fuse` itself; a second one may go through libfuse.
  */
+import type { Logger } from "#core/log.ts";
 import type { OpHandlers } from "#fuse/wire/ops.ts";
 
 export interface KernelFeatures {
@@ -19,11 +20,13 @@ export interface KernelChannel {
   readonly features: KernelFeatures;
   /** The fuse_init_out that was answered, byte for byte: a successor needs it. */
   readonly init: Uint8Array;
-  /** Answers requests until the mount is gone, then resolves. Rejects only when the device fails otherwise. */
+  /** Answers requests until the mount is gone and every handler has settled, then resolves. Rejects only when the device fails otherwise. Once per channel. */
   serve(handlers: OpHandlers): Promise<void>;
   registerBacking(fd: number): number | undefined;
   unregisterBacking(backingId: number): void;
+  /** Returns at once; the notice goes out from another thread, since the kernel may hold it until a request of the same node is answered. */
   invalidateNode(node: number, offset: number, length: number): void;
+  /** As invalidateNode: waits, on its own thread, for requests of that directory. */
   invalidateEntry(parent: number, name: string): void;
 }
 
@@ -35,4 +38,9 @@ export interface ChannelOptions {
   readonly resume?: Uint8Array;
   /** A file on the cache disk to try a backing registration with. */
   readonly trialFd?: number;
+  /** Called with the init reply before the kernel gets it. Store it here: then no death of this process can lose it. */
+  readonly beforeInit?: (init: Uint8Array) => void;
+  /** Reads of the device in flight; default 4. Each holds a thread of libuv's pool (UV_THREADPOOL_SIZE). */
+  readonly readers?: number;
+  readonly log?: Logger;
 }

@@ -6,8 +6,8 @@
  * waits for a mount which it watches over must go on working.
  */
 import koffi from "koffi";
-import { DriverError, type Fault } from "#core/errors.ts";
 import { ERRNO, type ErrnoName } from "#core/errno.ts";
+import { DriverError, type Fault } from "#core/errors.ts";
 
 const self = koffi.load(null);
 const mountCall = self.func("int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)");

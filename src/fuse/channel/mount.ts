@@ -132,7 +132,7 @@ export interface MountEntry {
 }
 
 /** mountinfo writes blank, tab, newline and backslash as \ooo. */
-function unescape(field: string): string {
+function unescapeField(field: string): string {
   return field.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
@@ -148,11 +148,11 @@ export function parseMountInfo(text: string): MountEntry[] {
       id: Number(id),
       parentId: Number(parentId),
       device,
-      root: unescape(root ?? ""),
-      mountPoint: unescape(mountPoint ?? ""),
+      root: unescapeField(root ?? ""),
+      mountPoint: unescapeField(mountPoint ?? ""),
       options: (options ?? "").split(","),
       type,
-      source: unescape(source ?? ""),
+      source: unescapeField(source ?? ""),
     });
   }
   return entries;

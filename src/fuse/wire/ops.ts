@@ -16,7 +16,7 @@ import {
   FsyncIn,
   GetattrIn,
   GetxattrIn,
-  GetxattrOut,
+  type GetxattrOut,
   InitIn,
   InitOut,
   InterruptIn,
