@@ -62,7 +62,7 @@ export async function startCsiServer(options: CsiServerOptions): Promise<CsiServ
 
 /** The socket's path. */
 export function parseEndpoint(endpoint: string): string {
-  const path = endpoint.replace(/^unix:(\/\/)?(?=\/)/, "");
+  const path = endpoint.replace(/^unix:(\/\/)?(?=\/(?!\/))/, "");
   if (!path.startsWith("/")) {
     throw new DriverError("bad_argument", `endpoint must be unix:///absolute/path, not ${JSON.stringify(endpoint)}`);
   }
