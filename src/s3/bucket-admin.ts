@@ -135,6 +135,8 @@ export interface BucketAdminConfig {
   readonly region?: string | undefined;
   /** Path-style addressing; undefined means: with a custom endpoint yes, with AWS no. */
   readonly pathStyle?: boolean | undefined;
+  /** PEM of additional certificate authorities. */
+  readonly caBundle?: string | undefined;
   /** Undefined means the usual AWS chain (environment, profile, web identity, instance role). */
   readonly credentials?:
     | { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string | undefined }

@@ -74,6 +74,8 @@ async function readFully(fd: number, into: Uint8Array, position: number): Promis
 
 function readSome(fd: number, into: Uint8Array, offset: number, position: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    read(fd, into, offset, into.byteLength - offset, position, (error, count) => (error ? reject(DriverError.from(error)) : resolve(count)));
+    read(fd, into, offset, into.byteLength - offset, position, (error, count) =>
+      error ? reject(DriverError.from(error)) : resolve(count),
+    );
   });
 }

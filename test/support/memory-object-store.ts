@@ -91,7 +91,11 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   /** Stores an object as another client would, not counted. */
-  seed(key: string, body: string | Uint8Array, { headers = {}, metadata = {} }: { headers?: ObjectHeaders; metadata?: UserMetadata } = {}): Etag {
+  seed(
+    key: string,
+    body: string | Uint8Array,
+    { headers = {}, metadata = {} }: { headers?: ObjectHeaders; metadata?: UserMetadata } = {},
+  ): Etag {
     return this.#store(key, typeof body === "string" ? Buffer.from(body) : body, { headers, metadata }).etag;
   }
 

@@ -35,7 +35,10 @@ interface Recipe {
   readonly secretAccessKey: string;
   /** A path that answers without credentials as soon as the server works. */
   readonly readyPath: string;
-  command(port: number, dir: string): { readonly file: string; readonly args: readonly string[]; readonly env?: Readonly<Record<string, string>> };
+  command(
+    port: number,
+    dir: string,
+  ): { readonly file: string; readonly args: readonly string[]; readonly env?: Readonly<Record<string, string>> };
 }
 
 /** The package's own command line is missing from what npm delivers, so the library is started. */
@@ -61,7 +64,16 @@ const RECIPES: Readonly<Record<ServerKind, Recipe>> = {
     readyPath: "/",
     command: (port, dir) => ({
       file: findBinary("versitygw") ?? "versitygw",
-      args: ["--port", `127.0.0.1:${port}`, "--keep-alive", "--quiet", "posix", "--versioning-dir", join(dir, "versions"), join(dir, "data")],
+      args: [
+        "--port",
+        `127.0.0.1:${port}`,
+        "--keep-alive",
+        "--quiet",
+        "posix",
+        "--versioning-dir",
+        join(dir, "versions"),
+        join(dir, "data"),
+      ],
       env: { ROOT_ACCESS_KEY: "versityaccess", ROOT_SECRET_KEY: "versitysecret" },
     }),
   },

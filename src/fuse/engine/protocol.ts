@@ -8,25 +8,9 @@
  *   exit code 0: the mount is gone and everything is uploaded; 3: data is left in the spool; other: crashed, start a successor
  */
 
-/** Where keys come from. `chain` is the AWS default provider chain (environment, profile, instance role, web identity). */
-export type CredentialSource =
-  | { readonly kind: "static"; readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
-  | { readonly kind: "chain"; readonly profile?: string };
+import type { StoreConfig } from "#s3/store-config.ts";
 
-/** How to reach the store. */
-export interface StoreConfig {
-  readonly bucket: string;
-  /** "" or a prefix that ends in "/". */
-  readonly prefix: string;
-  /** Undefined: AWS's own for the region. */
-  readonly endpoint?: string;
-  readonly region: string;
-  /** Undefined: path style for custom endpoints, virtual-hosted style for AWS. */
-  readonly pathStyle?: boolean;
-  /** PEM of additional certificate authorities. */
-  readonly caBundle?: string;
-  readonly credentials: CredentialSource;
-}
+export type { CredentialSource, StoreConfig } from "#s3/store-config.ts";
 
 /** Mount options after validation; each has one row in core/options.ts. */
 export interface MountOptions {

@@ -1,0 +1,45 @@
+/** The connections: undici's pool, with TLS trust, and through a proxy where the environment names one. */
+import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
+import { type Dispatcher, EnvHttpProxyAgent, Pool } from "undici";
+import { DriverError } from "#core/errors.ts";
+
+export interface DispatcherConfig {
+  readonly origin: string;
+  readonly connections: number;
+  /** PEM of additional certificate authorities. */
+  readonly caBundle?: string | undefined;
+}
+
+/** A connection attempt that takes longer has met a dead address. */
+const CONNECT_MS = 5_000;
+
+/** S3 closes idle connections after some 5 to 20 s. One that was closed as we wrote to it costs a retry. */
+const KEEP_ALIVE_MS = 10_000;
+
+/** Connections to one origin. Time limits of requests are the caller's, so undici's own are off. */
+export function createDispatcher({ origin, connections, caBundle }: DispatcherConfig): Dispatcher {
+  const tls = origin.startsWith("https:") ? { secureContext: trust(caBundle) } : {};
+  const options = {
+    ...{ connections, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: 0, bodyTimeout: 0 },
+    connect: { timeout: CONNECT_MS, ...tls },
+  };
+  if (!hasProxy(origin)) return new Pool(origin, options);
+  return new EnvHttpProxyAgent({ ...options, requestTls: tls });
+}
+
+/** Node's roots, the machine's own, and the bundle. One context for all connections: making it parses all certificates. */
+function trust(caBundle: string | undefined): SecureContext {
+  const ca = new Set([...getCACertificates("default"), ...getCACertificates("system"), ...(caBundle === undefined ? [] : [caBundle])]);
+  try {
+    return createSecureContext({ ca: [...ca] });
+  } catch (cause) {
+    throw new DriverError("bad_argument", "the CA bundle is not PEM", { cause });
+  }
+}
+
+function hasProxy(origin: string): boolean {
+  const { env } = process;
+  return origin.startsWith("https:")
+    ? Boolean(env.https_proxy ?? env.HTTPS_PROXY ?? env.http_proxy ?? env.HTTP_PROXY)
+    : Boolean(env.http_proxy ?? env.HTTP_PROXY);
+}

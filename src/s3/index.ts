@@ -1,0 +1,53 @@
+/**
+ * The public face of `s3`: the one folder that talks to S3.
+ *
+ * Two ways lead there. Objects (get, put, head, list, copy, delete, parts) go through `ObjectStore`: our own client on undici,
+ * because the file system's cost is the cost of these calls, and there it takes a third of the SDK's CPU time. Buckets
+ * (create, versions, tags, uploads) go through `BucketAdmin` on the AWS SDK, which is loaded only by who makes one.
+ */
+import { createCredentialProvider } from "./credentials.ts";
+import { type ProbeOptions, probeStore, type StoreAbilities } from "./probe.ts";
+import { S3ObjectStore, type S3StoreConfig } from "./s3-object-store.ts";
+import type { StoreConfig } from "./store-config.ts";
+
+export type { BucketAdmin, BucketAdminConfig } from "./bucket-admin.ts";
+export { createBucketAdmin } from "./buckets.ts";
+export type { StoreStats } from "./http.ts";
+export { readPasswdFile } from "./passwd-file.ts";
+export { probeStore, type StoreAbilities } from "./probe.ts";
+export { S3ObjectStore } from "./s3-object-store.ts";
+export type { CredentialSource, StoreConfig } from "./store-config.ts";
+
+/** What has a default and is not part of a volume's configuration. */
+export type StoreTuning = Omit<Partial<S3StoreConfig>, "bucket" | "endpoint" | "region" | "pathStyle" | "caBundle" | "credentials">;
+
+/** Opens the store of a bucket. Nothing is sent yet. Throws `bad_argument` for a wrong endpoint, bucket name or CA bundle. */
+export function createObjectStore(config: StoreConfig, tuning: StoreTuning = {}): S3ObjectStore {
+  const { bucket, endpoint, region, pathStyle, caBundle } = config;
+  return new S3ObjectStore({
+    ...tuning,
+    bucket,
+    endpoint,
+    region,
+    pathStyle,
+    caBundle,
+    credentials: createCredentialProvider(config.credentials),
+  });
+}
+
+/**
+ * Probes a store under its prefix, and switches metadata in lists on where it works. The error of a wrong bucket, endpoint or
+ * key comes from here: a LIST first, whose refusal has a body that says what is wrong, which a HEAD's has not.
+ */
+export async function probeObjectStore(store: S3ObjectStore, prefix: string, options: ProbeOptions = {}): Promise<StoreAbilities> {
+  await checkAccess(store, prefix, options);
+  const abilities = await probeStore(store, prefix, { ...options, listWithMetadata: (query, call) => store.listWithMetadata(query, call) });
+  store.listMetadata = abilities.listMetadata;
+  return abilities;
+}
+
+/** One small LIST: fails with what is wrong with bucket, endpoint, region or credentials. */
+export async function checkAccess(store: S3ObjectStore, prefix: string, options: ProbeOptions = {}): Promise<void> {
+  const { signal, deadlineMs } = options;
+  await store.list({ prefix, maxKeys: 1 }, { signal, deadlineMs });
+}

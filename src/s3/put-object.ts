@@ -1,0 +1,59 @@
+/** PutObject. */
+import { createHash } from "node:crypto";
+import { type DriverError, isFault } from "#core/errors.ts";
+import { headObject } from "./get-object.ts";
+import type { S3Http } from "./http.ts";
+import { etagOf, headersOfConditions, headersOfObject, putResultOf } from "./object-headers.ts";
+import type { CallOptions, ObjectInfo, Payload, PutOptions, PutResult } from "./object-store.ts";
+import { type PreparedPayload, preparePayload, readPayload } from "./payload.ts";
+
+/**
+ * Writes a whole object. The body carries its CRC-32, which the server checks before it stores anything.
+ *
+ * A conditional PUT whose first attempt was carried out although its answer was lost would fail its own condition
+ * when repeated. So after such a repetition a refusal is checked against what stands there: our bytes mean success.
+ */
+export async function putObject(http: S3Http, key: string, body: Payload, options: PutOptions = {}): Promise<PutResult> {
+  const payload = await preparePayload(body);
+  const headers = { ...headersOfObject(options.headers, options.metadata), ...headersOfConditions(options), ...checksumHeaders(payload) };
+  try {
+    const response = await http.send({ operation: "PutObject", key, headers, body: payload }, options);
+    return putResultOf(response.headers, etagOf(response.headers, key));
+  } catch (error) {
+    const standing = await standingAfterRepeat(http, key, error, options);
+    if (standing?.size !== payload.length || !(await hasMd5Etag(standing, body))) throw error;
+    return resultOfStanding(standing);
+  }
+}
+
+/** The checksum header of a body. */
+export function checksumHeaders(payload: PreparedPayload): Record<string, string> {
+  return { "x-amz-checksum-crc32": payload.crc32 };
+}
+
+/** After a refused condition of a call that was repeated: what stands under the key now. */
+export async function standingAfterRepeat(
+  http: S3Http,
+  key: string,
+  error: unknown,
+  options: CallOptions,
+): Promise<ObjectInfo | undefined> {
+  if (!isFault(error, "exists", "stale", "not_found") || (error as DriverError).context.repeated !== true) return undefined;
+  return headObject(http, key, options).catch(() => undefined);
+}
+
+/** What stands there was our own doing. */
+export function resultOfStanding({ etag, lastModified, versionId }: ObjectInfo): PutResult {
+  return { etag, dateMs: lastModified, ...(versionId === undefined ? {} : { versionId }) };
+}
+
+/** Without server-side keys an ETag is the MD5. With them the comparison fails, and the caller hears of the conflict: safe. */
+async function hasMd5Etag({ etag }: ObjectInfo, body: Payload): Promise<boolean> {
+  if (!/^"[0-9a-f]{32}"$/.test(etag)) return false;
+  return (
+    etag ===
+    `"${createHash("md5")
+      .update(await readPayload(body))
+      .digest("hex")}"`
+  );
+}

@@ -1,0 +1,21 @@
+/** How to reach a store, and as whom. Plain data: it travels between processes. */
+
+/** Where keys come from. `chain` is the AWS default provider chain (environment, profile, instance role, web identity). */
+export type CredentialSource =
+  | { readonly kind: "static"; readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
+  | { readonly kind: "chain"; readonly profile?: string };
+
+/** How to reach the store. */
+export interface StoreConfig {
+  readonly bucket: string;
+  /** "" or a prefix that ends in "/". Not applied by the store: keys are the bucket's own. */
+  readonly prefix: string;
+  /** Undefined: AWS's own for the region. */
+  readonly endpoint?: string;
+  readonly region: string;
+  /** Undefined: path style for custom endpoints, virtual-hosted style for AWS. */
+  readonly pathStyle?: boolean;
+  /** PEM of additional certificate authorities. */
+  readonly caBundle?: string;
+  readonly credentials: CredentialSource;
+}
