@@ -24,9 +24,11 @@ export interface VolumeLocation {
 /** In this order, so that one location has one id. */
 const SETTINGS = ["endpoint", "region", "pathStyle"] as const;
 
-/** Fault `bad_argument` when the id would be longer than CSI allows: then the endpoint belongs into the secret. */
+/** Fault `bad_argument` when a setting has a "+" in it, which parts settings, or when the id would be longer than CSI allows: then the endpoint belongs into the secret. */
 export function encodeVolumeId(location: VolumeLocation): VolumeId {
   const settings = SETTINGS.flatMap((name) => (location[name] === undefined ? [] : [`+${name}=${location[name]}`]));
+  if (settings.some((setting) => setting.includes("+", 1)))
+    throw new DriverError("bad_argument", `no "+" may stand in ${settings.join(" ")}`);
   const id = `v1:${location.bucket}${settings.join("")}`;
   if (Buffer.byteLength(id) > MAX_BYTES) {
     throw new DriverError(
@@ -39,7 +41,7 @@ export function encodeVolumeId(location: VolumeLocation): VolumeId {
 
 /** The location, or undefined for what encodeVolumeId never made: such a volume does not exist. */
 export function decodeVolumeId(id: string): VolumeLocation | undefined {
-  const [head = "", ...settings] = id.split(/\+(?=(?:endpoint|region|pathStyle)=)/);
+  const [head = "", ...settings] = id.split("+");
   const bucket = head.startsWith("v1:") ? head.slice("v1:".length) : "";
   if (!isBucketName(bucket)) return undefined;
   const values = Object.fromEntries(
@@ -54,6 +56,7 @@ export function decodeVolumeId(id: string): VolumeLocation | undefined {
   return encodesTo(location, id) ? location : undefined;
 }
 
+/** One location, one id: settings in another order, twice, or with values of another form are no ids of ours. */
 function encodesTo(location: VolumeLocation, id: string): boolean {
   return Buffer.byteLength(id) <= MAX_BYTES && encodeVolumeId(location) === id;
 }

@@ -22,11 +22,22 @@ export function crashingBucketAdmin(
       return async (...parameters: unknown[]) => {
         const number = requests++;
         if (number > point.at || (number === point.at && point.when === "before")) throw new Crash(`died before request ${number}`);
-        const result = await member.apply(target, parameters);
+        const [result] = await Promise.allSettled([member.apply(target, parameters)]);
         if (number === point.at) throw new Crash(`died after request ${number}`);
-        return result;
+        if (result.status === "rejected") throw result.reason;
+        return result.value;
       };
     },
   });
   return { admin: crashing, requests: () => requests };
+}
+
+/** `admin` with some calls replaced, as seen by the code under test alone. */
+export function overridingBucketAdmin(admin: BucketAdmin, overrides: Partial<BucketAdmin>): BucketAdmin {
+  return new Proxy(admin, {
+    get(target, property) {
+      const member = Reflect.get(overrides, property) ?? Reflect.get(target, property, target);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
 }

@@ -1,0 +1,180 @@
+import { describe, expect, test } from "vitest";
+import { MARK_KEY, type VolumeMark } from "#controller/mark.ts";
+import { type ProvisionRequest, provision } from "#controller/provision.ts";
+import { Crash, crashingBucketAdmin } from "../../support/crashing-bucket-admin.ts";
+import { MemoryBucketAdmin, type MemoryBucketAdminOptions } from "../../support/memory-bucket-admin.ts";
+
+function request(mark: Partial<VolumeMark> = {}, rest: Partial<ProvisionRequest> = {}): ProvisionRequest {
+  return {
+    bucket: "pvc-1",
+    region: "eu-1",
+    limitBytes: 0,
+    mark: {
+      format: 1,
+      driver: "s3.csi.example",
+      volumeId: "v1:pvc-1",
+      volumeName: "pvc-1",
+      capacityBytes: 10,
+      parameters: {},
+      claim: {},
+      createdAt: "2026-01-01T00:00:00.000Z",
+      ...mark,
+    },
+    ...rest,
+  };
+}
+
+const keysOf = (admin: MemoryBucketAdmin, bucket = "pvc-1") => admin.buckets.get(bucket)?.versions.map(({ key }) => key);
+
+describe("provision", () => {
+  test("makes a bucket with region, tags, versioning and mark", async () => {
+    const admin = new MemoryBucketAdmin();
+    const wanted = request({ parameters: { versioning: true, tags: { team: "a" } } });
+    expect(await provision(admin, wanted, {})).toEqual(wanted.mark);
+    expect(admin.buckets.get("pvc-1")).toMatchObject({
+      region: "eu-1",
+      versioning: "Enabled",
+      tags: { team: "a", "bucketmount-driver": "s3.csi.example", "bucketmount-volume": "v1:pvc-1" },
+    });
+    expect(keysOf(admin)).toEqual([MARK_KEY]);
+  });
+
+  test("gives the same answer to the same request, later too", async () => {
+    const admin = new MemoryBucketAdmin();
+    const first = await provision(admin, request(), {});
+    await admin.writeObject("pvc-1", "data", new Uint8Array(1));
+    const again = await provision(admin, request({ createdAt: "2027-01-01T00:00:00.000Z", claim: { name: "renamed" } }), {});
+    expect(again).toEqual(first);
+    expect(keysOf(admin)).toContain("data");
+  });
+
+  test("takes a size within the asked range and refuses one outside it", async () => {
+    const admin = new MemoryBucketAdmin();
+    await provision(admin, request(), {});
+    await expect(provision(admin, request({ capacityBytes: 5 }, { limitBytes: 10 }), {})).resolves.toMatchObject({ capacityBytes: 10 });
+    await expect(provision(admin, request({ capacityBytes: 20 }), {})).rejects.toMatchObject({
+      fault: "exists",
+      message: expect.stringContaining("10 bytes, asked for 20"),
+    });
+    await expect(provision(admin, request({ capacityBytes: 1 }, { limitBytes: 9 }), {})).rejects.toMatchObject({ fault: "exists" });
+  });
+
+  test("refuses the same name with other parameters and names them", async () => {
+    const admin = new MemoryBucketAdmin();
+    await provision(admin, request({ parameters: { versioning: true } }), {});
+    const other = provision(admin, request({ parameters: { tags: { a: "b" }, versioning: true } }), {});
+    await expect(other).rejects.toMatchObject({ fault: "exists", message: expect.stringContaining("other parameters (tags)") });
+  });
+
+  test("refuses a bucket of another volume, another driver or another account", async () => {
+    const admin = new MemoryBucketAdmin();
+    await provision(admin, request(), {});
+    await expect(provision(admin, request({ volumeName: "pvc 1" }), {})).rejects.toMatchObject({ fault: "exists" });
+    await expect(provision(admin, request({ driver: "other.csi" }), {})).rejects.toMatchObject({ fault: "exists" });
+    admin.foreign.add("theirs");
+    await expect(provision(admin, request({}, { bucket: "theirs" }), {})).rejects.toMatchObject({
+      fault: "exists",
+      message: expect.stringContaining("theirs"),
+    });
+  });
+
+  test("refuses a bucket with anything in it and leaves it exactly as it is", async () => {
+    const contents: readonly ((admin: MemoryBucketAdmin) => Promise<unknown> | unknown)[] = [
+      (admin) => admin.writeObject("pvc-1", "a", new Uint8Array(1)),
+      (admin) => admin.buckets.get("pvc-1")?.uploads.push({ key: "a", uploadId: "u" }),
+      async (admin) => {
+        // Only an old version under a delete marker: a listing of keys is empty.
+        await admin.setVersioning("pvc-1", "Enabled");
+        await admin.writeObject("pvc-1", "a", new Uint8Array(1));
+        await admin.deleteVersions("pvc-1", [{ key: "a" }]);
+      },
+      (admin) => admin.writeObject("pvc-1", MARK_KEY, new TextEncoder().encode("not a mark")),
+    ];
+    for (const fill of contents) {
+      const admin = new MemoryBucketAdmin();
+      admin.addBucket("pvc-1");
+      await fill(admin);
+      const before = structuredClone(admin.buckets.get("pvc-1"));
+      await expect(provision(admin, request(), {})).rejects.toMatchObject({ fault: "exists" });
+      expect(admin.buckets.get("pvc-1")).toEqual(before);
+    }
+  });
+
+  test("adopts a bucket that is entirely empty, and keeps its tags", async () => {
+    const admin = new MemoryBucketAdmin();
+    admin.addBucket("pvc-1").tags = { team: "x" };
+    await provision(admin, request(), {});
+    expect(keysOf(admin)).toEqual([MARK_KEY]);
+    expect(admin.buckets.get("pvc-1")?.tags).toMatchObject({ team: "x", "bucketmount-volume": "v1:pvc-1" });
+  });
+
+  test("leaves no bucket behind when the store cannot do what a parameter asks for", async () => {
+    const cases: readonly (readonly [MemoryBucketAdminOptions, VolumeMark["parameters"], string])[] = [
+      [{ versions: "missing" }, { versioning: true }, "parameter versioning: the store at memory:// has no versioning"],
+      [{ versions: "ignored" }, { versioning: true }, "parameter versioning"],
+      [{ tags: false }, { tags: { a: "b" } }, "parameter tags"],
+    ];
+    for (const [options, parameters, message] of cases) {
+      const admin = new MemoryBucketAdmin(options);
+      await expect(provision(admin, request({ parameters }), {})).rejects.toMatchObject({
+        fault: "bad_argument",
+        message: expect.stringContaining(message),
+      });
+      expect(admin.buckets.size).toBe(0);
+    }
+  });
+
+  test("needs neither tags nor versions when no parameter asks for them", async () => {
+    const admin = new MemoryBucketAdmin({ tags: false, versions: "missing", conditionalWrites: false });
+    await expect(provision(admin, request(), {})).resolves.toMatchObject({ volumeId: "v1:pvc-1" });
+  });
+
+  test("lets two calls at once end with one volume and one answer", async () => {
+    const admin = new MemoryBucketAdmin();
+    const answers = await Promise.all([
+      provision(admin, request(), {}),
+      provision(admin, request({ createdAt: "2028-01-01T00:00:00.000Z" }), {}),
+    ]);
+    expect(answers[0]).toEqual(answers[1]);
+    expect(keysOf(admin)).toEqual([MARK_KEY]);
+  });
+
+  test("lets one of two calls with different parameters win and refuses the other", async () => {
+    const admin = new MemoryBucketAdmin();
+    const results = await Promise.allSettled([
+      provision(admin, request(), {}),
+      provision(admin, request({ parameters: { pathStyle: true } }), {}),
+    ]);
+    expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(results.find(({ status }) => status === "rejected")).toMatchObject({ reason: { fault: "exists" } });
+  });
+
+  test("tells that the store is down as such", async () => {
+    const admin = new MemoryBucketAdmin();
+    admin.down = true;
+    await expect(provision(admin, request(), {})).rejects.toMatchObject({ fault: "unavailable" });
+  });
+
+  test("ends with exactly one complete volume after a death at any request", async () => {
+    const kinds: readonly MemoryBucketAdminOptions[] = [{}, { tags: false, versions: "missing", conditionalWrites: false }];
+    for (const options of kinds) {
+      const parameters = options.tags === false ? {} : { versioning: true, tags: { team: "a" } };
+      const whole = crashingBucketAdmin(new MemoryBucketAdmin(options), { at: Infinity, when: "before" });
+      await provision(whole.admin, request({ parameters }), {});
+      expect(whole.requests()).toBeGreaterThan(3);
+      for (let at = 0; at < whole.requests(); at++) {
+        for (const when of ["before", "after"] as const) {
+          const admin = new MemoryBucketAdmin(options);
+          admin.addBucket("foreign", ["data"]);
+          const dying = provision(crashingBucketAdmin(admin, { at, when }).admin, request({ parameters }), {});
+          await expect(dying, `${when} ${at}`).rejects.toThrow(Crash);
+          await expect(provision(admin, request({ parameters }), {}), `${when} ${at}`).resolves.toMatchObject({ volumeId: "v1:pvc-1" });
+          expect([...admin.buckets.keys()].sort()).toEqual(["foreign", "pvc-1"]);
+          expect(keysOf(admin)).toEqual([MARK_KEY]);
+          expect(keysOf(admin, "foreign")).toEqual(["data"]);
+          if (options.tags !== false) expect(admin.buckets.get("pvc-1")).toMatchObject({ versioning: "Enabled", tags: { team: "a" } });
+        }
+      }
+    }
+  });
+});
