@@ -55,8 +55,11 @@ export interface ContentCacheStats {
 }
 
 export interface ContentCache {
-  /** The whole file of this version if it is here. Counts as a hit or miss. Synchronous: it is on the way of open(2). */
-  openWhole(id: ContentId): WholeFile | undefined;
+  /**
+   * The whole file of this version if it is here. Counts as a hit or miss, unless `counted` is false: asked before for the same
+   * purpose. Synchronous: it is on the way of open(2).
+   */
+  openWhole(id: ContentId, counted?: boolean): WholeFile | undefined;
   /** Opens what is there of this version, or an empty sparse file. Synchronous. */
   openPartial(id: ContentId): PartialFile;
   /** Stores a whole small file given in memory, and opens it. */

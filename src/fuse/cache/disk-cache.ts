@@ -73,8 +73,9 @@ class DiskContentCache implements ContentCache, PartialHost {
     this.#scanned = this.#scan();
   }
 
-  openWhole(id: ContentId): WholeFile | undefined {
+  openWhole(id: ContentId, counted = true): WholeFile | undefined {
     const file = this.#openWhole(id);
+    if (!counted) return file;
     if (file === undefined) this.#misses++;
     else this.#hits++;
     return file;
