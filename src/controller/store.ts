@@ -22,6 +22,7 @@ export interface StoreSettings {
 export function resolveStore(settings: StoreSettings, secrets: StringMap, defaults: BucketAdminConfig): BucketAdminConfig {
   const credentials = credentialsOf(secrets);
   return {
+    ...defaults,
     endpoint: settings.endpoint ?? secretValue(secrets, "endpoint") ?? defaults.endpoint,
     region: settings.region ?? secretValue(secrets, "region") ?? defaults.region,
     pathStyle: settings.pathStyle ?? defaults.pathStyle,

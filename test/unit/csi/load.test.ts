@@ -73,4 +73,11 @@ describe("loadService", () => {
     const { requestDeserialize } = loadService("csi.v1.Controller").CreateVolume as MethodDefinition<object, object>;
     expect(requestDeserialize(bytes)).toMatchObject({ volumeCapabilities: [{ accessMode: { mode: 99 } }] });
   });
+
+  test("reads the largest int64 as a large positive number", () => {
+    // field 2 (capacity_range): { limit_bytes: 2^63 - 1 }
+    const bytes = Buffer.from([0x12, 0x0a, 0x10, ...Array.from({ length: 8 }, () => 0xff), 0x7f]);
+    const { requestDeserialize } = loadService("csi.v1.Controller").CreateVolume as MethodDefinition<object, object>;
+    expect(requestDeserialize(bytes)).toMatchObject({ capacityRange: { limitBytes: 2 ** 63 } });
+  });
 });
