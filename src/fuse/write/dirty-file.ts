@@ -6,6 +6,7 @@
  * Content that was not written here comes from the *base* version, on demand (`extents`), or is all there from the start.
  */
 import type { Timespec } from "#core/clock.ts";
+import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ObjectHeaders, PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
 
 export interface UploadTarget extends PutConditions {
@@ -13,6 +14,14 @@ export interface UploadTarget extends PutConditions {
   readonly headers: ObjectHeaders;
   readonly metadata: UserMetadata;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * A process may have the spool file mapped shared and writable: it was a backing file of a handle open for reading and writing.
+   * The file's pages are then written to the disk first (fdatasync), without which a store into a page that is dirty already cannot be
+   * noticed. Not needed for handles that only write: they cannot be mapped so.
+   */
+  readonly mayBeMapped?: boolean;
+  /** Told of the multipart upload that begins, and (undefined) of its end: for `DirtyRow.upload`, so that a successor can abort it. */
+  readonly onMultipart?: (upload: DirtyRow["upload"]) => void;
 }
 
 export interface DirtyFile {
@@ -39,8 +48,11 @@ export interface DirtyFile {
   /** Regards the present content as uploaded: after adopting a clean file. */
   markClean(): void;
   /**
-   * Uploads the present content: one PUT, or parts in parallel from `multipartFrom` bytes on. If the file changed while it was
-   * being sent, it is sent again before this resolves, so the object never is a mix. After it `changed()` is false.
+   * Uploads the present content: one PUT, or parts in parallel from `multipartFrom` bytes on. Everything written before the call is
+   * in the object. If the file changed while it was being sent, it is sent again before this resolves, so the object never is a mix.
+   * After it `changed()` is false, unless the file is written to all the time: then a copy of one moment was sent.
+   * Conditions of the target hold against what stood in the bucket before the call, also when it is sent more than once, and when an
+   * earlier call failed after a version of its own had reached the bucket.
    */
   upload(target: UploadTarget): Promise<PutResult & { readonly size: number; readonly mtime: Timespec }>;
   /** fdatasync(2) of the spool file. */

@@ -1,8 +1,9 @@
 /**
  * `Spool`: the folder of spool files of one mount.
  */
-import type { ContentReader } from "#fuse/read/content-reader.ts";
+
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
+import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "./dirty-file.ts";
 
 export interface Spool {

@@ -1,0 +1,117 @@
+/**
+ * Uploads a file that may be written to meanwhile, so that the object is one state of it and never a mix.
+ *
+ * What was written before the call is in the object, whatever comes. If the file changed while it was sent, it is sent again; a file
+ * that keeps changing (a log under constant append) is copied aside first, which is much faster than sending (a reflink where the
+ * file system has them), and the copy is sent. What was written after the copy waits for the next flush: the file stays dirty.
+ */
+import fs from "node:fs";
+import type { Etag } from "#core/brand.ts";
+import type { Timespec } from "#core/clock.ts";
+import { DriverError, isFault } from "#core/errors.ts";
+import type { PutResult } from "#s3/object-store.ts";
+import type { ContentWatch, Moment } from "./content-watch.ts";
+import type { UploadTarget } from "./dirty-file.ts";
+import type { Uploader } from "./uploader.ts";
+
+export interface SteadyUpload {
+  readonly fd: number;
+  readonly watch: ContentWatch;
+  readonly uploader: Uploader;
+  readonly target: UploadTarget;
+  /** Where the copy aside may stand while it is made. */
+  readonly copyPath: string;
+  /** Told of each version that reached the bucket: the next one must replace exactly that. */
+  readonly onSent: (etag: Etag) => void;
+}
+
+export interface SteadyResult {
+  readonly put: PutResult;
+  readonly size: number;
+  readonly mtime: Timespec;
+  /** The content that was sent, not yet released; undefined when the file has another by now. */
+  readonly moment: Moment | undefined;
+}
+
+/** Sent as they are; then from a copy. A second try costs less than a copy for the common case: one late write. */
+const DIRECT_TRIES = 2;
+/** A copy is made again when the file changed under it; after so many it is sent as it is, every byte as new as the call or newer. */
+const COPY_TRIES = 3;
+
+export async function uploadSteadily(job: SteadyUpload): Promise<SteadyResult> {
+  let { target } = job;
+  for (let attempt = 0; attempt < DIRECT_TRIES; attempt += 1) {
+    const sent = await sendOnce(job, target);
+    if (sent?.moment !== undefined) return sent;
+    if (sent !== undefined) target = replacing(target, sent.put.etag);
+  }
+  return sendCopy(job, target);
+}
+
+/** Sends the file as it stands. Undefined when it became shorter meanwhile: then nothing was stored. */
+async function sendOnce({ fd, watch, uploader, onSent }: SteadyUpload, target: UploadTarget): Promise<SteadyResult | undefined> {
+  const moment = watch.moment();
+  try {
+    if (target.mayBeMapped) await writeBack(fd);
+    const put = await uploader.upload({ fd, size: moment.size }, target);
+    onSent(put.etag);
+    if (watch.holds(moment)) return { put, size: moment.size, mtime: moment.mtime, moment };
+    watch.release(moment);
+    return { put, size: moment.size, mtime: moment.mtime, moment: undefined };
+  } catch (thrown) {
+    watch.release(moment);
+    if (isFault(thrown, "corrupt") && watch.stat().size < moment.size) return undefined;
+    throw thrown;
+  }
+}
+
+async function sendCopy(job: SteadyUpload, target: UploadTarget): Promise<SteadyResult> {
+  const { watch, uploader, onSent } = job;
+  const { fd, moment } = await copyAside(job);
+  try {
+    const put = await uploader.upload({ fd, size: fs.fstatSync(fd).size }, target);
+    onSent(put.etag);
+    const size = fs.fstatSync(fd).size;
+    if (watch.holds(moment)) return { put, size, mtime: moment.mtime, moment };
+    watch.release(moment);
+    return { put, size, mtime: moment.mtime, moment: undefined };
+  } catch (thrown) {
+    watch.release(moment);
+    throw thrown;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** A copy of the file, open and already without a name, and the moment it shows. */
+async function copyAside({ fd, watch, copyPath, target }: SteadyUpload): Promise<{ fd: number; moment: Moment }> {
+  for (let attempt = 1; ; attempt += 1) {
+    const moment = watch.moment();
+    try {
+      if (target.mayBeMapped) await writeBack(fd);
+      // Through /proc, since the spool file may have been renamed or removed.
+      await fs.promises.copyFile(`/proc/self/fd/${fd}`, copyPath, fs.constants.COPYFILE_FICLONE);
+      if (attempt === COPY_TRIES || watch.holds(moment)) return { fd: fs.openSync(copyPath, "r"), moment };
+      watch.release(moment);
+    } catch (thrown) {
+      watch.release(moment);
+      throw DriverError.from(thrown);
+    } finally {
+      fs.rmSync(copyPath, { force: true });
+    }
+  }
+}
+
+/**
+ * Writes dirty pages to the disk, which also protects the mapped ones: from then on a store through a mapping moves the mtime. Done
+ * between the moment and the reading, so that a store is either in what is read or seen afterwards.
+ */
+function writeBack(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => fs.fdatasync(fd, (error) => (error ? reject(DriverError.from(error)) : resolve())));
+}
+
+/** Where conditions were wanted, the next version may replace only the one just sent. */
+export function replacing(target: UploadTarget, sent: Etag): UploadTarget {
+  const { ifMatch, ifNoneMatch, ...rest } = target;
+  return ifMatch === undefined && ifNoneMatch === undefined ? target : { ...rest, ifMatch: sent };
+}
