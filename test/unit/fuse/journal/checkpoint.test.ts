@@ -86,7 +86,10 @@ describe("checkpoint", () => {
     for (let i = 0; i < 30; i += 1) put(2 + (i % 4), `name-${i}`);
     for (let stopAt = 1; ; stopAt += 1) {
       let pauses = 0;
-      const done = await checkpoint(job({ pause: async () => void (pauses += 1), cancelled: () => pauses >= stopAt }));
+      const pause = async () => {
+        pauses += 1;
+      };
+      const done = await checkpoint(job({ pause, cancelled: () => pauses >= stopAt }));
       expect(fs.existsSync(`${path}.new`)).toBe(false);
       expect(await found()).toEqual(names);
       if (done) break;

@@ -3,10 +3,16 @@ import { describe, expect, it } from "vitest";
 import { ByteLimiter } from "#fuse/write/byte-limiter.ts";
 
 /** Work that ends when told to. */
-function held(): { work: () => Promise<void>; end: () => void; started: boolean } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const self = { started: false, end: resolve, work: () => ((self.started = true), promise) };
-  return self;
+class Held {
+  started = false;
+  readonly #gate = Promise.withResolvers<void>();
+  readonly work = (): Promise<void> => {
+    this.started = true;
+    return this.#gate.promise;
+  };
+  end(): void {
+    this.#gate.resolve();
+  }
 }
 
 const turn = () => new Promise((resume) => setImmediate(resume));
@@ -35,7 +41,7 @@ describe("ByteLimiter", () => {
 
   it("`run` gives up its place when its signal aborts, and lets the next one in", async () => {
     const limiter = new ByteLimiter(10);
-    const [first, second, third] = [held(), held(), held()];
+    const [first, second, third] = [new Held(), new Held(), new Held()];
     const running = limiter.run(5, first.work);
     const stop = new AbortController();
     const waiting = limiter.run(10, second.work, stop.signal);
