@@ -97,8 +97,8 @@ function replay(path: string, fd: number, onDamage: StateStoreOptions["onDamage"
 function applyAll(frames: ReturnType<typeof readFrames>, state: ReplayedState): ReadEnd {
   for (let next = frames.next(); ; next = frames.next()) {
     if (next.done) return next.value;
-    const frame = next.value;
-    if (frame.offset === 0 && (frame.type !== "format" || frame.id !== FORMAT_VERSION)) {
+    const { frame, offset } = next.value;
+    if (offset === 0 && (frame.type !== "format" || frame.id !== FORMAT_VERSION)) {
       throw new DriverError(
         "precondition",
         "the journal in the state folder was written by another version of this program, which must finish with it",
@@ -107,7 +107,7 @@ function applyAll(frames: ReturnType<typeof readFrames>, state: ReplayedState): 
     try {
       state.apply(decodeRecord(frame));
     } catch {
-      return { state: "damaged", end: frame.offset };
+      return { state: "damaged", end: offset };
     }
   }
 }
@@ -135,7 +135,7 @@ class JournalStateStore implements StateStore {
     this.#writer = writer;
     this.#onCheckpointFailure = options.onCheckpointFailure ?? (() => {});
     this.#checkpointFromBytes = options.checkpointFromBytes ?? 8 << 20;
-    this.#sliceBytes = options.checkpointSliceBytes ?? 256 << 10;
+    this.#sliceBytes = options.checkpointSliceBytes ?? 128 << 10;
   }
 
   putSession(row: Parameters<StateStore["putSession"]>[0]): void {

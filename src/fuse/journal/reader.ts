@@ -2,12 +2,14 @@
  * Reads the frames of a journal, a window at a time, up to its end or to the first that is not right.
  */
 import fs from "node:fs";
-import { decodeFrame, FRAME_BYTES, type Frame } from "./record.ts";
+import { decodeFrame, FRAME_BYTES, type Frame, windowOf } from "./record.ts";
 
 /** `length` bytes from `start`; fewer only at the end of the source. The array may be reused by the next call. */
 export type ByteSource = (start: number, length: number) => Uint8Array;
 
-export interface PlacedFrame extends Frame {
+export interface PlacedFrame {
+  readonly frame: Frame;
+  /** Its place in the journal. */
   readonly offset: number;
 }
 
@@ -29,20 +31,20 @@ const WINDOW_BYTES = 256 << 10;
 /** Yields the good frames of [start, end) in order; a frame's bytes are valid until the next is taken. */
 export function* readFrames(source: ByteSource, start: number, end: number): Generator<PlacedFrame, ReadEnd> {
   let windowStart = start;
-  let window: Uint8Array = new Uint8Array(0);
+  let window = windowOf(new Uint8Array(0));
   let offset = start;
   while (offset < end) {
     const found = decodeFrame(window, offset - windowStart);
     if (found === undefined) return { state: isTorn(source, offset, end) ? "torn" : "damaged", end: offset };
     if ("needed" in found) {
       if (offset + found.needed > end) return { state: "torn", end: offset };
-      window = source(offset, Math.min(Math.max(found.needed, WINDOW_BYTES), end - offset));
+      window = windowOf(source(offset, Math.min(Math.max(found.needed, WINDOW_BYTES), end - offset)));
       windowStart = offset;
-      if (window.byteLength < found.needed) return { state: "torn", end: offset };
+      if (window.bytes.byteLength < found.needed) return { state: "torn", end: offset };
       continue;
     }
-    yield { ...found, offset };
-    offset += found.bytes.byteLength;
+    yield { frame: found, offset };
+    offset += found.end - found.start;
   }
   return { state: "whole", end: offset };
 }

@@ -58,13 +58,23 @@ const CRC_BYTES = 4;
 /** A dirty row with 10,000 uploaded parts has about 1.5 MB; a length beyond this is damage. */
 export const MAX_BODY_BYTES = 64 << 20;
 
-/** A record's envelope, checked; the body is not yet looked into. */
+/** Bytes and a view of them, made once for many records. */
+export interface Window {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
+export function windowOf(bytes: Uint8Array): Window {
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
+}
+
+/** A record's envelope, checked; the body is not yet looked into. It stands at [start, end) of the window. */
 export interface Frame {
   readonly type: RecordType;
   readonly id: number;
-  readonly body: Uint8Array;
-  /** Frame and body. */
-  readonly bytes: Uint8Array;
+  readonly window: Window;
+  readonly start: number;
+  readonly end: number;
 }
 
 /** The record's bytes, frame included. */
@@ -92,37 +102,40 @@ export function encodeRecord(record: JournalRecord): Buffer {
   }
 }
 
-/** What stands at `offset`: a frame, how many bytes are needed to tell (more than there are), or undefined: damage. */
-export function decodeFrame(bytes: Uint8Array, offset: number): Frame | { readonly needed: number } | undefined {
-  const there = bytes.byteLength - offset;
+/** What stands at `start`: a frame, how many bytes are needed to tell (more than there are), or undefined: damage. */
+export function decodeFrame(window: Window, start: number): Frame | { readonly needed: number } | undefined {
+  const there = window.bytes.byteLength - start;
   if (there < FRAME_BYTES) return { needed: FRAME_BYTES };
-  const { crc, length, id, type } = FRAME.at(viewOf(bytes), offset);
+  const { crc, length, id, type } = FRAME.at(window.view, start);
   const name = TYPE_NAMES.get(type);
   if (name === undefined || length > MAX_BODY_BYTES) return undefined;
   const needed = FRAME_BYTES + length;
   if (there < needed) return { needed };
-  if (crc32(bytes.subarray(offset + CRC_BYTES, offset + needed)) !== crc) return undefined;
-  return { type: name, id, body: bytes.subarray(offset + FRAME_BYTES, offset + needed), bytes: bytes.subarray(offset, offset + needed) };
+  const end = start + needed;
+  if (crc32(window.bytes.subarray(start + CRC_BYTES, end)) !== crc) return undefined;
+  return { type: name, id, window, start, end };
 }
 
 /** The record of a frame; its values are copies. Throws `corrupt` where a body cannot be of its type. */
-export function decodeRecord({ type, id, body }: Frame): JournalRecord {
+export function decodeRecord(frame: Frame): JournalRecord {
+  const { type, id, window } = frame;
   const node = id as NodeId;
+  const body = frame.start + FRAME_BYTES;
   switch (type) {
     case "format":
       return { type, version: id };
     case "counters": {
-      const { maxNode, maxHandle } = COUNTERS.at(viewOf(body), 0);
+      const { maxNode, maxHandle } = COUNTERS.at(window.view, body);
       return { type, maxNode, maxHandle };
     }
     case "session":
-      return { type, row: { init: Uint8Array.from(body) } };
+      return { type, row: { init: Uint8Array.from(window.bytes.subarray(body, frame.end)) } };
     case "inode":
-      return { type, row: decodeInode(node, body) };
+      return { type, row: decodeInode(node, window, body, frame.end) };
     case "handle":
-      return { type, row: decodeHandle(id as HandleId, body) };
+      return { type, row: decodeHandle(id as HandleId, window, body) };
     case "dirty":
-      return { type, row: JSON.parse(Buffer.from(body).toString()) as DirtyRow };
+      return { type, row: JSON.parse(textOf(window, body, frame.end, "utf8")) as DirtyRow };
     case "handle-dropped":
       return { type, handle: id as HandleId };
     case "inode-dropped":
@@ -136,7 +149,7 @@ export function decodeRecord({ type, id, body }: Frame): JournalRecord {
 /** A record with `bodyBytes` of body that `fill` writes. */
 function encodeFrame(type: RecordType, id: number, bodyBytes: number, fill?: (record: Buffer, view: DataView) => void): Buffer {
   const record = Buffer.allocUnsafe(FRAME_BYTES + bodyBytes);
-  const view = viewOf(record);
+  const { view } = windowOf(record);
   FRAME.write(view, 0, { crc: 0, length: bodyBytes, id, type: TYPE_NUMBERS[type] });
   fill?.(record, view);
   record.writeUInt32LE(crc32(record.subarray(CRC_BYTES)), FRAME.offsets.crc);
@@ -162,10 +175,9 @@ function encodeInode({ node, parent, name, kind, unlinked }: InodeRow): Buffer {
   });
 }
 
-function decodeInode(node: NodeId, body: Uint8Array): InodeRow {
-  const { parent, kind, unlinked } = INODE.at(viewOf(body), 0);
-  const name = Buffer.from(body.buffer, body.byteOffset + INODE.size, body.byteLength - INODE.size).toString("utf16le");
-  const row = { node, parent: parent as NodeId, name, kind: kindOf(kind) };
+function decodeInode(node: NodeId, window: Window, start: number, end: number): InodeRow {
+  const { parent, kind, unlinked } = INODE.at(window.view, start);
+  const row = { node, parent: parent as NodeId, name: textOf(window, start + INODE.size, end, "utf16le"), kind: kindOf(kind) };
   return unlinked === 0 ? row : { ...row, unlinked: unlinked === 1 };
 }
 
@@ -176,8 +188,8 @@ function encodeHandle({ handle, node, kind, flags, backingId }: HandleRow): Buff
   });
 }
 
-function decodeHandle(handle: HandleId, body: Uint8Array): HandleRow {
-  const { node, flags, kind, backingId, hasBacking } = HANDLE.at(viewOf(body), 0);
+function decodeHandle(handle: HandleId, window: Window, start: number): HandleRow {
+  const { node, flags, kind, backingId, hasBacking } = HANDLE.at(window.view, start);
   const row = { handle, node: node as NodeId, kind: kindOf(kind) === "dir" ? ("dir" as const) : ("file" as const), flags };
   return hasBacking === 0 ? row : { ...row, backingId };
 }
@@ -188,6 +200,6 @@ function kindOf(number: number): NodeKind {
   return kind;
 }
 
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function textOf({ bytes }: Window, start: number, end: number, encoding: "utf8" | "utf16le"): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString(encoding);
 }

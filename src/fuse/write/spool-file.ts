@@ -88,12 +88,13 @@ export class SpoolFile implements DirtyFile {
   }
 
   stat(): FileStat {
+    this.#checkOpen();
     return this.#watch.stat();
   }
 
   read(offset: number, size: number, signal?: AbortSignal): Promise<readonly Uint8Array[]> {
     return this.#using(async () => {
-      const end = Math.min(offset + size, this.stat().size);
+      const end = Math.min(offset + size, this.#watch.stat().size);
       if (offset >= end) return [];
       const missing = this.#missing;
       if (missing === undefined) return [await this.#readLocal(offset, end)];
@@ -132,6 +133,7 @@ export class SpoolFile implements DirtyFile {
   }
 
   setTimes(atime: Timespec, mtime: Timespec): void {
+    this.#checkOpen();
     this.#watch.setTimes(atime, mtime);
   }
 
@@ -141,10 +143,12 @@ export class SpoolFile implements DirtyFile {
   }
 
   changed(): boolean {
+    this.#checkOpen();
     return this.#clean === undefined || !this.#watch.holds(this.#clean);
   }
 
   markClean(): void {
+    this.#checkOpen();
     this.#setClean(this.#watch.moment());
   }
 
@@ -213,7 +217,7 @@ export class SpoolFile implements DirtyFile {
   async #fill(): Promise<void> {
     for (;;) {
       const missing = this.#missing;
-      const [gap] = missing?.extents.missing(0, this.stat().size) ?? [];
+      const [gap] = missing?.extents.missing(0, this.#watch.stat().size) ?? [];
       if (missing === undefined || gap === undefined) return;
       const [start, gapEnd] = gap;
       const end = Math.min(gapEnd, start + FILL_BYTES);
@@ -281,9 +285,14 @@ export class SpoolFile implements DirtyFile {
     return bytes.subarray(0, done);
   }
 
+  /** The descriptor's number may mean another file after the close. */
+  #checkOpen(): void {
+    if (this.#closed) throw new DriverError("bad_handle", `the spool file ${this.spool} is closed`);
+  }
+
   /** Runs an operation on the descriptor. */
   async #using<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closed) throw new DriverError("bad_handle", `the spool file ${this.spool} is closed`);
+    this.#checkOpen();
     this.#users += 1;
     try {
       return await work();

@@ -9,6 +9,7 @@ import {
   type Frame,
   type JournalRecord,
   MAX_BODY_BYTES,
+  windowOf,
 } from "#fuse/journal/record.ts";
 import { dirtyRow, handleRow, inodeRow } from "../../../contract/state-store.ts";
 
@@ -31,7 +32,7 @@ describe("encodeRecord and decodeRecord", () => {
     fc.assert(
       fc.property(record, fc.nat({ max: 40 }), (original, offset) => {
         const bytes = Buffer.concat([Buffer.alloc(offset, 0xff), encodeRecord(original), Buffer.alloc(7, 0xff)]);
-        expect(decodeRecord(decodeFrame(bytes, offset) as Frame)).toEqual(original);
+        expect(decodeRecord(decodeFrame(windowOf(bytes), offset) as Frame)).toEqual(original);
       }),
     );
   });
@@ -42,20 +43,20 @@ describe("encodeRecord and decodeRecord", () => {
         const bytes = encodeRecord(original);
         const bit = place % (bytes.byteLength * 8);
         bytes.writeUInt8(bytes.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
-        expect(decodeFrame(bytes, 0) ?? {}).not.toHaveProperty("body");
+        expect(decodeFrame(windowOf(bytes), 0) ?? {}).not.toHaveProperty("window");
       }),
     );
   });
 
   it("`decodeFrame` tells how many bytes it needs when there are fewer", () => {
     const bytes = encodeRecord({ type: "session", row: { init: new Uint8Array(100) } });
-    expect(decodeFrame(bytes.subarray(0, 5), 0)).toEqual({ needed: FRAME_BYTES });
-    expect(decodeFrame(bytes.subarray(0, FRAME_BYTES + 99), 0)).toEqual({ needed: FRAME_BYTES + 100 });
+    expect(decodeFrame(windowOf(bytes.subarray(0, 5)), 0)).toEqual({ needed: FRAME_BYTES });
+    expect(decodeFrame(windowOf(bytes.subarray(0, FRAME_BYTES + 99)), 0)).toEqual({ needed: FRAME_BYTES + 100 });
   });
 
   it("`decodeFrame` refuses a length beyond all reason when it reads one", () => {
     const bytes = encodeRecord({ type: "connection-begun" });
     bytes.writeUInt32LE(MAX_BODY_BYTES + 1, 4);
-    expect(decodeFrame(bytes, 0)).toBeUndefined();
+    expect(decodeFrame(windowOf(bytes), 0)).toBeUndefined();
   });
 });

@@ -211,6 +211,7 @@ describe("SpoolFile", () => {
     expect(store.keys).toEqual(["a", "b"]);
     expect(() => fs.fstatSync(file.fd)).toThrow(/EBADF/);
     await expect(file.read(0, 1)).rejects.toMatchObject({ fault: "bad_handle" });
+    expect(() => file.changed()).toThrow(expect.objectContaining({ fault: "bad_handle" }));
   });
 
   it("`write` and `read` of large data do what those of small data do", async () => {
