@@ -62,19 +62,29 @@ async function tagForTheEnd(admin: BucketAdmin, volume: OwnedVolume, options: Ca
   await admin.setTags(volume.bucket, { ...tags, ...markTags(volume.driver, volume.volumeId) }, options);
 }
 
-/** Deletes all but the mark, until a whole round finds nothing more. */
-async function emptyBucket(admin: BucketAdmin, volume: OwnedVolume, options: CallOptions): Promise<void> {
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const check = createMarkCheck(admin, volume, options);
-    const uploads = await abortUploads(admin, volume.bucket, check, options);
-    const versions = await deleteAllVersions(admin, volume.bucket, check, options);
-    const keys = await deleteAllKeys(admin, volume.bucket, check, options);
-    if (uploads + versions + keys === 0) return;
-  }
-  throw stillWritten(volume.bucket);
+/** One bucket being emptied. */
+interface Sweep {
+  readonly admin: BucketAdmin;
+  readonly bucket: string;
+  readonly options: CallOptions;
+  /** To be called before a page is deleted: makes sure, now and then, that the bucket still is ours to empty. */
+  readonly check: () => Promise<void>;
+  /** The last thing found in it, for the error when there is always something. */
+  lastFound: string;
 }
 
-/** To be called for each page: makes sure, now and then, that the bucket still is ours to empty. */
+/** Deletes all but the mark, until a whole round finds nothing more. */
+async function emptyBucket(admin: BucketAdmin, volume: OwnedVolume, options: CallOptions): Promise<void> {
+  const sweep: Sweep = { admin, bucket: volume.bucket, options, check: createMarkCheck(admin, volume, options), lastFound: "" };
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const uploads = await abortUploads(sweep);
+    const versions = await deleteAllVersions(sweep);
+    const keys = await deleteAllKeys(sweep);
+    if (uploads + versions + keys === 0) return;
+  }
+  throw stillWritten(volume.bucket, sweep.lastFound);
+}
+
 function createMarkCheck(admin: BucketAdmin, volume: OwnedVolume, options: CallOptions): () => Promise<void> {
   let pages = 0;
   return async () => {
@@ -83,38 +93,37 @@ function createMarkCheck(admin: BucketAdmin, volume: OwnedVolume, options: CallO
   };
 }
 
-type Check = () => Promise<void>;
-
-function deleteAllVersions(admin: BucketAdmin, bucket: string, check: Check, options: CallOptions): Promise<number> {
+function deleteAllVersions(sweep: Sweep): Promise<number> {
+  const { admin, bucket, options } = sweep;
   return eachPage(
     (cursor: VersionCursor | undefined) => admin.listVersions(bucket, { cursor }, options),
-    (items) => deletePage(admin, bucket, items, check, options),
+    (items) => deletePage(sweep, items),
   );
 }
 
 /** After the versions: finds what a store without a list of versions still holds. */
-function deleteAllKeys(admin: BucketAdmin, bucket: string, check: Check, options: CallOptions): Promise<number> {
+function deleteAllKeys(sweep: Sweep): Promise<number> {
+  const { admin, bucket, options } = sweep;
   return eachPage(
     (continuation: string | undefined) => admin.listKeys(bucket, { continuation }, options),
-    (keys) =>
-      deletePage(
-        admin,
-        bucket,
-        keys.map((key) => ({ key })),
-        check,
-        options,
-      ),
+    (keys) => deletePage(sweep, keys.map(targetOf)),
   );
 }
 
-function abortUploads(admin: BucketAdmin, bucket: string, check: Check, options: CallOptions): Promise<number> {
+function targetOf(key: string): Target {
+  return { key };
+}
+
+function abortUploads(sweep: Sweep): Promise<number> {
+  const { admin, bucket, options } = sweep;
   return eachPage(
     (cursor: UploadCursor | undefined) => admin.listUploads(bucket, { cursor }, options),
     async (uploads) => {
-      await check();
+      if (uploads.length > 0) await sweep.check();
       for (let start = 0; start < uploads.length; start += UPLOADS_AT_ONCE) {
         await Promise.all(uploads.slice(start, start + UPLOADS_AT_ONCE).map((upload) => admin.abortUpload(bucket, upload, options)));
       }
+      sweep.lastFound = uploads.at(-1)?.key ?? sweep.lastFound;
       return uploads.length;
     },
   );
@@ -142,17 +151,12 @@ async function eachPage<Item, Next>(
 }
 
 /** Deletes a page, without the mark; answers how many there were to delete. */
-async function deletePage(
-  admin: BucketAdmin,
-  bucket: string,
-  items: readonly Target[],
-  check: Check,
-  options: CallOptions,
-): Promise<number> {
+async function deletePage(sweep: Sweep, items: readonly Target[]): Promise<number> {
   const targets = items.filter(({ key }) => key !== MARK_KEY);
   if (targets.length === 0) return 0;
-  await check();
-  await deleteTargets(admin, bucket, targets, options);
+  await sweep.check();
+  await deleteTargets(sweep.admin, sweep.bucket, targets, sweep.options);
+  sweep.lastFound = targets.at(-1)?.key ?? sweep.lastFound;
   return targets.length;
 }
 
@@ -196,6 +200,10 @@ async function deleteEmptyBucket(admin: BucketAdmin, bucket: string, options: Ca
   throw new DriverError("unavailable", `bucket ${bucket} was deleted and is still there; try again`);
 }
 
-function stillWritten(bucket: string): DriverError {
-  return new DriverError("conflict", `bucket ${bucket} does not get empty: somebody still writes to it; is the volume mounted anywhere?`);
+function stillWritten(bucket: string, found = ""): DriverError {
+  const example = found === "" ? "" : ` (such as ${JSON.stringify(found)})`;
+  return new DriverError(
+    "conflict",
+    `bucket ${bucket} does not get empty${example}: somebody still writes to it; is the volume mounted anywhere?`,
+  );
 }

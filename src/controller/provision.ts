@@ -33,54 +33,55 @@ export interface ProvisionRequest {
  * another volume, or the bucket by somebody else), `bad_argument` (the store cannot do what a parameter asks for), and S3's own.
  */
 export async function provision(admin: BucketAdmin, request: ProvisionRequest, options: CallOptions): Promise<VolumeMark> {
-  let found = await readMarkOrOwner(admin, request.bucket, options);
-  if (found.state === "no-bucket") {
-    const made = await admin.createBucket(request.bucket, { ...options, region: request.region });
-    // Found "owned" just after it was missing: another process makes the same volume.
-    found = made === "created" ? { state: "unmarked" } : await readMark(admin, request.bucket, options);
-    if (made === "created") await configureOrTakeBack(admin, request, options);
-    else if (found.state === "unmarked") await adopt(admin, request, options);
-  } else if (found.state === "unmarked") {
-    await adopt(admin, request, options);
-  }
-  if (found.state === "unmarked") found = await writeMark(admin, request.bucket, request.mark, options);
-  return requireCompatible(found, request);
+  const found = await lookFor(admin, request.bucket, options);
+  if (found.state === "unmarked") return adopt(admin, request, options);
+  if (found.state !== "no-bucket" && found.state !== "hidden") return requireCompatible(found, request);
+  // A bucket that another account has is refused here, with `exists`.
+  const made = await admin.createBucket(request.bucket, { ...options, region: request.region });
+  if (made === "created") return found.state === "no-bucket" ? completeOrTakeBack(admin, request, options) : adopt(admin, request, options);
+  if (found.state === "hidden") throw found.error;
+  // Just now it was missing: another process makes the same volume.
+  const there = await readMark(admin, request.bucket, options);
+  return there.state === "unmarked" ? adopt(admin, request, options) : requireCompatible(there, request);
 }
 
-/** readMark, but "not yours to read" of a bucket that is another account's becomes `exists`. */
-async function readMarkOrOwner(admin: BucketAdmin, bucket: string, options: CallOptions): Promise<Marked> {
+/** `hidden`: whether there is a mark, or a bucket, may not be known. Some stores answer so for a bucket that does not exist. */
+type Looked = Marked | { readonly state: "hidden"; readonly error: DriverError };
+
+async function lookFor(admin: BucketAdmin, bucket: string, options: CallOptions): Promise<Looked> {
   try {
     return await readMark(admin, bucket, options);
   } catch (thrown) {
-    if (!isFault(thrown, "denied")) throw thrown;
-    throw new DriverError(
-      "exists",
-      `bucket ${bucket} is there and its mark may not be read: it belongs to somebody else, or the credentials lack s3:GetObject and s3:ListBucket`,
-      {
-        cause: thrown,
-      },
-    );
+    if (isFault(thrown, "denied")) return { state: "hidden", error: thrown };
+    throw thrown;
   }
 }
 
-async function adopt(admin: BucketAdmin, request: ProvisionRequest, options: CallOptions): Promise<void> {
+/** Takes an unmarked bucket, if there is nothing at all in it. */
+async function adopt(admin: BucketAdmin, request: ProvisionRequest, options: CallOptions): Promise<VolumeMark> {
   if (!(await isEntirelyEmpty(admin, request.bucket, options))) {
     throw new DriverError(
       "exists",
       `bucket ${request.bucket} exists, is not empty and does not carry our mark: it belongs to somebody else and is left as it is`,
     );
   }
-  await configure(admin, request, options);
+  return complete(admin, request, options);
 }
 
-/** A store that cannot do what was asked never will: then no bucket is left behind. Only called for one that was just made. */
-async function configureOrTakeBack(admin: BucketAdmin, request: ProvisionRequest, options: CallOptions): Promise<void> {
+/** What this call alone has made and can never finish goes again. Only for a bucket that was missing just before. */
+async function completeOrTakeBack(admin: BucketAdmin, request: ProvisionRequest, options: CallOptions): Promise<VolumeMark> {
   try {
-    await configure(admin, request, options);
+    return await complete(admin, request, options);
   } catch (thrown) {
-    if (isFault(thrown, "bad_argument")) await admin.deleteBucket(request.bucket, options).catch(() => undefined);
+    if (isFault(thrown, "bad_argument", "denied")) await admin.deleteBucket(request.bucket, options).catch(() => undefined);
     throw thrown;
   }
+}
+
+/** From a bucket to a volume. The mark comes last: it says that all is done. */
+async function complete(admin: BucketAdmin, request: ProvisionRequest, options: CallOptions): Promise<VolumeMark> {
+  await configure(admin, request, options);
+  return requireCompatible(await writeMark(admin, request.bucket, request.mark, options), request);
 }
 
 async function configure(admin: BucketAdmin, { bucket, mark }: ProvisionRequest, options: CallOptions): Promise<void> {
@@ -89,13 +90,13 @@ async function configure(admin: BucketAdmin, { bucket, mark }: ProvisionRequest,
   await setTags(admin, bucket, { ...tags, ...markTags(mark.driver, mark.volumeId) }, tags !== undefined, options);
 }
 
-/** Reads back: a store may take the call and do nothing. */
+/** Reads back: a store may take the call and do nothing, or take it for another one (s3rver: for making the bucket, which exists). */
 async function enableVersioning(admin: BucketAdmin, bucket: string, options: CallOptions): Promise<void> {
   try {
     await admin.setVersioning(bucket, "Enabled", options);
     if ((await admin.getVersioning(bucket, options)) === "Enabled") return;
   } catch (thrown) {
-    if (!isFault(thrown, "not_implemented", "unsupported")) throw thrown;
+    if (!isFault(thrown, "not_implemented", "unsupported", "exists")) throw thrown;
   }
   throw new DriverError("bad_argument", `parameter versioning: the store at ${admin.name} has no versioning`);
 }

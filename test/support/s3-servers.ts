@@ -55,7 +55,15 @@ const RECIPES: Readonly<Record<ServerKind, Recipe>> = {
     readyPath: "/",
     command: (port, dir) => ({
       file: process.execPath,
-      args: ["-e", RUN_S3RVER, createRequire(import.meta.url).resolve("@20minutes/s3rver"), String(port), join(dir, "data")],
+      // Its continuation tokens are made with DES, which OpenSSL 3 keeps in its legacy provider: else a LIST of more than a page answers 500.
+      args: [
+        "--openssl-legacy-provider",
+        "-e",
+        RUN_S3RVER,
+        createRequire(import.meta.url).resolve("@20minutes/s3rver"),
+        String(port),
+        join(dir, "data"),
+      ],
     }),
   },
   versitygw: {
@@ -190,7 +198,7 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-function findBinary(name: string): string | undefined {
+export function findBinary(name: string): string | undefined {
   const folders = [...(process.env.PATH ?? "").split(delimiter), join(process.env.GOPATH ?? join(homedir(), "go"), "bin")];
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }

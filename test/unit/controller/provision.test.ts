@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { MARK_KEY, type VolumeMark } from "#controller/mark.ts";
 import { type ProvisionRequest, provision } from "#controller/provision.ts";
-import { Crash, crashingBucketAdmin } from "../../support/crashing-bucket-admin.ts";
+import { DriverError } from "#core/errors.ts";
+import { Crash, crashingBucketAdmin, overridingBucketAdmin } from "../../support/crashing-bucket-admin.ts";
 import { MemoryBucketAdmin, type MemoryBucketAdminOptions } from "../../support/memory-bucket-admin.ts";
 
 function request(mark: Partial<VolumeMark> = {}, rest: Partial<ProvisionRequest> = {}): ProvisionRequest {
@@ -122,6 +123,24 @@ describe("provision", () => {
       });
       expect(admin.buckets.size).toBe(0);
     }
+  });
+
+  test("tells wrong rights as such, and not that the bucket exists", async () => {
+    const admin = new MemoryBucketAdmin();
+    const denied = async () => {
+      throw new DriverError("denied", "AccessDenied");
+    };
+    const blind = overridingBucketAdmin(admin, { readObject: denied, createBucket: denied });
+    await expect(provision(blind, request(), {})).rejects.toMatchObject({ fault: "denied" });
+    // May make buckets and not write objects: the bucket that was made goes again.
+    await expect(provision(overridingBucketAdmin(admin, { writeObject: denied }), request(), {})).rejects.toMatchObject({
+      fault: "denied",
+    });
+    expect(admin.buckets.size).toBe(0);
+    // One that was there stays, empty as it is.
+    admin.addBucket("pvc-1");
+    await expect(provision(overridingBucketAdmin(admin, { readObject: denied }), request(), {})).rejects.toMatchObject({ fault: "denied" });
+    expect(admin.buckets.has("pvc-1")).toBe(true);
   });
 
   test("needs neither tags nor versions when no parameter asks for them", async () => {
