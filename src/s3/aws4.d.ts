@@ -13,5 +13,5 @@ declare module "aws4" {
     readonly sessionToken?: string | undefined;
   }
   const aws4: { sign(request: Request, credentials: Credentials): { readonly headers: Record<string, string> } };
-  export default aws4;
+  export = aws4;
 }

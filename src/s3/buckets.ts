@@ -2,13 +2,11 @@
  * `BucketAdmin` on the AWS SDK, which is loaded at the first call. Administration is rare and wide (versions, tags,
  * regions, uploads); the SDK knows all of it, and its cost per call does not matter here.
  */
-import { createHash } from "node:crypto";
-import { Agent as HttpsAgent } from "node:https";
-import { getCACertificates } from "node:tls";
 import type { S3Client, S3ClientConfig, S3ServiceException } from "@aws-sdk/client-s3";
 import type { Etag } from "#core/brand.ts";
 import { DriverError } from "#core/errors.ts";
 import { awsEndpoint } from "./address.ts";
+import { createAdminClient } from "./admin-client.ts";
 import type {
   AdminPage,
   BucketAdmin,
@@ -41,9 +39,6 @@ interface Tools {
 
 /** Administration is in no application's way: it may wait out a slow server. */
 const DEADLINE_MS = 60_000;
-const ATTEMPTS = 4;
-const CONNECT_MS = 5_000;
-const REQUEST_MS = 30_000;
 /** The mark of a bucket has a few hundred bytes. */
 const SMALL_OBJECT_BYTES = 1 << 20;
 /** Single deletes at a time, where the server has no DeleteObjects. */
@@ -333,7 +328,7 @@ class SdkBucketAdmin implements BucketAdmin {
 
   #client(sdk: Sdk, special: S3ClientConfig): Promise<S3Client> {
     const kind = special.signer ? "unsigned" : String(special.region ?? this.#region);
-    const found = this.#clients.get(kind) ?? Promise.resolve(createClient(sdk, this.#config, { region: this.#region, ...special }));
+    const found = this.#clients.get(kind) ?? Promise.resolve(createAdminClient(sdk, this.#config, { region: this.#region, ...special }));
     this.#clients.set(kind, found);
     return found;
   }
@@ -355,46 +350,6 @@ class SdkBucketAdmin implements BucketAdmin {
       thrown,
     );
   }
-}
-
-function createClient(sdk: Sdk, config: BucketAdminConfig, special: S3ClientConfig): S3Client {
-  const { endpoint, caBundle, pathStyle = endpoint !== undefined, credentials } = config;
-  const ca = caBundle === undefined ? {} : { ca: [...getCACertificates("default"), ...getCACertificates("system"), caBundle] };
-  const client = new sdk.S3Client({
-    ...(endpoint === undefined ? { followRegionRedirects: true } : { endpoint }),
-    ...(credentials === undefined
-      ? {}
-      : { credentials: { ...credentials, sessionToken: credentials.sessionToken } as NonNullable<S3ClientConfig["credentials"]> }),
-    ...{ forcePathStyle: pathStyle, maxAttempts: ATTEMPTS },
-    // Servers other than AWS's do not all know the newer checksums.
-    ...{ requestChecksumCalculation: "WHEN_REQUIRED", responseChecksumValidation: "WHEN_REQUIRED" },
-    requestHandler: { connectionTimeout: CONNECT_MS, requestTimeout: REQUEST_MS, httpsAgent: new HttpsAgent({ keepAlive: true, ...ca }) },
-    ...special,
-  });
-  client.middlewareStack.add(
-    (next, context) => async (args) => {
-      const request = args.request as HttpRequest;
-      if (context.commandName === "DeleteObjectsCommand") useMd5(request);
-      if (pathStyle && !("Key" in args.input)) request.path = request.path.replace(/(?<=[^/])\/$/, "");
-      return next(args);
-    },
-    { step: "build", name: "widerCompatibility", override: true },
-  );
-  return client;
-}
-
-/** The SDK's request before it is signed. */
-interface HttpRequest {
-  /** `/bucket/`: s3rver takes that for `/bucket` when it checks the signature. */
-  path: string;
-  headers: Record<string, string>;
-  body: string;
-}
-
-/** DeleteObjects must carry a checksum, and MD5 is the one that every server takes. */
-function useMd5(request: HttpRequest): void {
-  for (const name of Object.keys(request.headers)) if (/^x-amz-(?:sdk-)?checksum-/i.test(name)) delete request.headers[name];
-  request.headers["content-md5"] = createHash("md5").update(request.body).digest("base64");
 }
 
 /** The SDK decodes XML but not the URL encoding that was asked for. */

@@ -49,6 +49,7 @@ export const S3_FAULTS: Readonly<Record<string, Fault>> = {
   AccountProblem: "denied",
   Forbidden: "denied",
   InvalidAccessKeyId: "unauthenticated",
+  XAdminUserNotFound: "unauthenticated",
   SignatureDoesNotMatch: "unauthenticated",
   ExpiredToken: "unauthenticated",
   ExpiredTokenException: "unauthenticated",
@@ -237,7 +238,8 @@ export function errorOfTransport(thrown: unknown, endpoint: string, context: Err
   if (reason !== undefined) return at("unavailable", `cannot reach the S3 endpoint ${endpoint}: ${reason}`);
   if (cause.name === "TimeoutError" || code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT")
     return at("timed_out", `${operation}: no answer from ${endpoint}`);
-  if (code.startsWith("UND_ERR_INVALID") || code === "UND_ERR_NOT_SUPPORTED") return at("internal", `${operation}: ${cause.message}`);
+  const ours = thrown instanceof TypeError || /^(?:UND_ERR_INVALID|UND_ERR_NOT_SUPPORTED|ERR_MODULE|ERR_INVALID)/.test(code);
+  if (ours) return at("internal", `${operation}: ${cause.message}`);
   const fault = DriverError.from(cause).fault;
   return at(fault === "internal" ? "unavailable" : fault, `${operation}: the connection to ${endpoint} broke: ${cause.message}`);
 }

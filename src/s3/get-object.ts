@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import type { Etag } from "#core/brand.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { S3Http, S3Request, S3Stream } from "./http.ts";
-import { headerOf, infoOf, type ResponseHeaders } from "./object-headers.ts";
+import { etagOf, headerOf, infoOf, type ResponseHeaders } from "./object-headers.ts";
 import type { CallOptions, GetOptions, ObjectBody, ObjectInfo } from "./object-store.ts";
 import { base64OfCrc32 } from "./payload.ts";
 
@@ -28,6 +28,11 @@ export async function getObject(http: S3Http, key: string, options: GetOptions =
   const first = await http.open(requestOf(key, range, ifMatch), options);
   const shape = shapeOf(key, first, range);
   const info = infoOf(key, shape.size, first.headers);
+  if (ifMatch !== undefined && info.etag !== ifMatch) {
+    // The server passed over If-Match.
+    first.discard();
+    throw new DriverError("stale", `GetObject "${key}": the object was replaced`, { context: { key } });
+  }
   const current = { stream: first };
   let cancelled = false;
   const resume = async (position: number): Promise<S3Stream> => {
@@ -35,7 +40,11 @@ export async function getObject(http: S3Http, key: string, options: GetOptions =
     const rest = { start: shape.start + position, end: shape.start + shape.length };
     current.stream = await http.open(requestOf(key, rest, info.etag), options);
     if (cancelled) current.stream.discard();
-    if (shapeOf(key, current.stream, rest).start !== rest.start) throw tooShort(key, position, shape.length);
+    if (etagOf(current.stream.headers, key) !== info.etag) {
+      current.stream.discard();
+      throw new DriverError("stale", `GetObject "${key}": the object was replaced while it was read`, { context: { key } });
+    }
+    shapeOf(key, current.stream, rest);
     return current.stream;
   };
   const expectedCrc32 = shape.whole ? wholeObjectCrc32(first.headers) : undefined;
@@ -67,22 +76,23 @@ interface Shape {
   readonly whole: boolean;
 }
 
-/** What the response holds. A server that ignores Range answers 200 with everything: that is refused, not misread. */
+/**
+ * What the response holds. Some servers pass over Range, or send more than was asked for: what follows is cut off, but a body
+ * that begins elsewhere is refused, not misread.
+ */
 function shapeOf(key: string, { status, headers, discard }: S3Stream, range: GetOptions["range"]): Shape {
-  const length = Number(headerOf(headers, "content-length") ?? Number.NaN);
-  const [, from, to, total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headerOf(headers, "content-range") ?? "") ?? [];
+  const received = Number(headerOf(headers, "content-length") ?? Number.NaN);
+  const [, from, , total] = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headerOf(headers, "content-range") ?? "") ?? [];
   const partial = status === 206 && from !== undefined;
-  const [start, size] = partial ? [Number(from), Number(total)] : [0, length];
-  const all = range !== undefined && range.start === 0 && range.end >= size;
-  const wrong =
-    !Number.isSafeInteger(length) || (partial && Number(to) - start + 1 !== length) || (range ? start !== range.start : partial);
-  if (wrong || (range && !partial && !all)) {
+  const [start, size] = partial ? [Number(from), Number(total)] : [0, received];
+  if (!Number.isSafeInteger(received) || start !== (range?.start ?? 0) || (partial && range === undefined)) {
     discard();
     throw new DriverError("internal", `GetObject "${key}": the server answered with other bytes than asked for`, {
       context: { key, status },
     });
   }
-  return { size, start, length, whole: !partial };
+  const length = range ? Math.min(range.end, size) - start : size;
+  return { size, start, length, whole: !partial && length === size };
 }
 
 /** The CRC-32 of the object's bytes, where the server knows it. Sums of parts (`...-3`, COMPOSITE) are something else. */
@@ -106,10 +116,12 @@ async function* readBody({ key, length, expectedCrc32, first, resume }: BodyPlan
   let stream = first;
   for (let resumes = 0; ; resumes++) {
     try {
-      for await (const chunk of stream.chunks) {
+      for await (const received of stream.chunks) {
+        const chunk = position + received.byteLength > length ? received.subarray(0, length - position) : received;
         position += chunk.byteLength;
         if (expectedCrc32 !== undefined) sum = crc32(chunk, sum);
         yield chunk;
+        if (position === length && chunk.byteLength < received.byteLength) break;
       }
       if (position !== length) throw tooShort(key, position, length);
       break;

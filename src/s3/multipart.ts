@@ -5,9 +5,9 @@ import { DriverError, isFault } from "#core/errors.ts";
 import { copySource } from "./address.ts";
 import type { S3Http, S3Response } from "./http.ts";
 import { etagInXml, etagOf, headersOfConditions, headersOfObject, putResultOf } from "./object-headers.ts";
-import type { CallOptions, Payload, PutConditions, PutOptions, PutResult, UploadedPart, UploadId } from "./object-store.ts";
-import { preparePayload } from "./payload.ts";
-import { checksumHeaders, resultOfStanding, standingAfterRepeat } from "./put-object.ts";
+import type { BeginUploadOptions, CallOptions, Payload, PutConditions, PutResult, UploadedPart, UploadId } from "./object-store.ts";
+import { CRC32_HEADER, preparePayload } from "./payload.ts";
+import { resultOfStanding, standingAfterRepeat } from "./put-object.ts";
 import { escapeXml, leafText } from "./xml.ts";
 
 /** S3's limit. */
@@ -15,17 +15,19 @@ export const MAX_PARTS = 10_000;
 
 /**
  * Begins an upload. Its parts will carry CRC-32s, and the object shall have one of all its bytes, which a later GET can check
- * (FULL_OBJECT; a server that does not know it makes a sum of the parts' sums, or none).
+ * (FULL_OBJECT; a server that does not know it makes a sum of the parts' sums, or none). Not with copied parts: MinIO then
+ * refuses the copy, and versitygw makes a wrong sum.
  */
-export async function beginUpload(http: S3Http, key: string, options: Omit<PutOptions, keyof PutConditions> = {}): Promise<UploadId> {
+export async function beginUpload(http: S3Http, key: string, options: BeginUploadOptions = {}): Promise<UploadId> {
+  const { withCopies = false } = options;
   const headers = {
     ...headersOfObject(options.headers, options.metadata),
-    ...{ "x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT" },
+    ...(withCopies ? {} : { "x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT" }),
   };
   const { body } = await http.send({ operation: "CreateMultipartUpload", key, query: { uploads: "" }, headers }, options);
   const uploadId = leafText(body.toString("utf8"), "UploadId");
   if (!uploadId) throw new DriverError("internal", `CreateMultipartUpload "${key}": the server sent no UploadId`, { context: { key } });
-  return { key, uploadId };
+  return { key, uploadId, ...(withCopies ? { withCopies } : {}) };
 }
 
 /** Sends one part. */
@@ -37,15 +39,16 @@ export async function uploadPart(
   options?: CallOptions,
 ): Promise<UploadedPart> {
   checkPartNumber(upload, partNumber);
-  const payload = await preparePayload(body);
+  const payload = await preparePayload(body, upload.withCopies ? "md5" : "crc32");
   const { headers } = await http.send(
     {
       ...{ operation: "UploadPart", key: upload.key, query: partQuery(upload, partNumber) },
-      ...{ headers: checksumHeaders(payload), body: payload },
+      ...{ headers: payload.checksum, body: payload },
     },
     options,
   );
-  return { partNumber, etag: etagOf(headers, upload.key), crc32: payload.crc32 };
+  const crc32 = payload.checksum[CRC32_HEADER];
+  return { partNumber, etag: etagOf(headers, upload.key), ...(crc32 === undefined ? {} : { crc32 }) };
 }
 
 /** Makes a part of a range of an object that is there. */
@@ -57,14 +60,13 @@ export async function copyPart(
   options?: CallOptions,
 ): Promise<UploadedPart> {
   checkPartNumber(upload, partNumber);
+  if (!upload.withCopies) throw new DriverError("bad_argument", `the upload of "${upload.key}" was not begun with copies`);
   const headers = { ...copySource(http.address, key, ifMatch), "x-amz-copy-source-range": `bytes=${start}-${end - 1}` };
   const { body } = await http.send(
     { operation: "UploadPartCopy", key: upload.key, query: partQuery(upload, partNumber), headers },
     options,
   );
-  const xml = body.toString("utf8");
-  const crc32 = leafText(xml, "ChecksumCRC32");
-  return { partNumber, etag: etagInXml(xml, upload.key), ...(crc32 ? { crc32 } : {}) };
+  return { partNumber, etag: etagInXml(body.toString("utf8"), upload.key) };
 }
 
 /**

@@ -120,7 +120,6 @@ export function decodeMetadata(value: string): string {
 
 /** A string of bytes, such as HTTP header values are, as the text that it means. */
 export function decodeBytes(value: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins at NUL
   if (/^[\0-\x7f]*$/.test(value) || /[^\0-\xff]/.test(value)) return value;
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.from(value, "latin1"));

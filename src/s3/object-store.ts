@@ -127,6 +127,18 @@ export interface CopyOptions extends CallOptions, PutConditions {
 export interface UploadId {
   readonly key: string;
   readonly uploadId: string;
+  /** Begun with `withCopies`. */
+  readonly withCopies?: boolean;
+}
+
+export interface BeginUploadOptions extends CallOptions {
+  readonly headers?: ObjectHeaders;
+  readonly metadata?: UserMetadata;
+  /**
+   * Must be given when `copyPart` will be used: copied parts have no CRC-32 that servers would agree on, so an upload with
+   * copies is begun without one (and its own parts carry an MD5, which costs more).
+   */
+  readonly withCopies?: boolean;
 }
 
 export interface UploadedPart {
@@ -164,9 +176,9 @@ export interface ObjectStore {
   /** Deletes any number of keys, 1,000 a request; answers those that failed. Falls back to single deletes where the server has no DeleteObjects. */
   deleteMany(keys: readonly string[], options?: CallOptions): Promise<readonly DeleteFailure[]>;
 
-  beginUpload(key: string, options?: Omit<PutOptions, keyof PutConditions>): Promise<UploadId>;
+  beginUpload(key: string, options?: BeginUploadOptions): Promise<UploadId>;
   uploadPart(upload: UploadId, partNumber: number, body: Payload, options?: CallOptions): Promise<UploadedPart>;
-  /** Copies a range of an object of the bucket into a part (5 MiB to 5 GiB, except the last). */
+  /** Copies a range of an object of the bucket into a part (5 MiB to 5 GiB, except the last) of an upload begun `withCopies`. */
   copyPart(
     upload: UploadId,
     partNumber: number,

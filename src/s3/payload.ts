@@ -1,4 +1,5 @@
-/** What is sent: its length, its bytes, its CRC-32; from memory or from a range of an open file. */
+/** What is sent: its length, its bytes, its checksum; from memory or from a range of an open file. */
+import { createHash } from "node:crypto";
 import { read } from "node:fs";
 import { crc32 } from "node:zlib";
 import { DriverError } from "#core/errors.ts";
@@ -10,14 +11,19 @@ import type { Payload } from "./object-store.ts";
  */
 const IN_MEMORY_BYTES = 16 << 20;
 
+export const CRC32_HEADER = "x-amz-checksum-crc32";
+
 /** One read(2) of a streamed file range. */
 const CHUNK_BYTES = 1 << 20;
+
+/** How the server checks what arrives. `md5` where CRC-32 may not be used: it costs ten times as much. */
+export type Checksum = "crc32" | "md5";
 
 /** A payload ready to be sent, as often as retries want it. */
 export interface PreparedPayload {
   readonly length: number;
-  /** Base64 of the big-endian CRC-32, as `x-amz-checksum-crc32` has it. */
-  readonly crc32: string;
+  /** The header that carries its checksum. */
+  readonly checksum: Readonly<Record<string, string>>;
   /** Something undici takes as a body; a fresh one each time. */
   body(): Uint8Array | AsyncIterable<Uint8Array>;
 }
@@ -36,16 +42,37 @@ export async function readPayload(payload: Payload): Promise<Uint8Array> {
 }
 
 /** Reads what must be read before sending: the bytes, or for a large file range one pass for its checksum. */
-export async function preparePayload(payload: Payload): Promise<PreparedPayload> {
+export async function preparePayload(payload: Payload, kind: Checksum = "crc32"): Promise<PreparedPayload> {
   const length = payloadLength(payload);
+  const sum = kind === "crc32" ? crc32Sum() : md5Sum();
   if (payload instanceof Uint8Array || length <= IN_MEMORY_BYTES) {
     const bytes = await readPayload(payload);
-    return { length, crc32: base64OfCrc32(crc32(bytes)), body: () => bytes };
+    sum.add(bytes);
+    return { length, checksum: sum.header(), body: () => bytes };
   }
   const { fd, start, end } = payload;
-  let sum = 0;
-  for await (const chunk of fileChunks(fd, start, end)) sum = crc32(chunk, sum);
-  return { length, crc32: base64OfCrc32(sum), body: () => fileChunks(fd, start, end) };
+  for await (const chunk of fileChunks(fd, start, end)) sum.add(chunk);
+  return { length, checksum: sum.header(), body: () => fileChunks(fd, start, end) };
+}
+
+interface Sum {
+  add(bytes: Uint8Array): void;
+  header(): Readonly<Record<string, string>>;
+}
+
+function crc32Sum(): Sum {
+  let value = 0;
+  return {
+    add: (bytes) => {
+      value = crc32(bytes, value);
+    },
+    header: () => ({ [CRC32_HEADER]: base64OfCrc32(value) }),
+  };
+}
+
+function md5Sum(): Sum {
+  const hash = createHash("md5");
+  return { add: (bytes) => void hash.update(bytes), header: () => ({ "content-md5": hash.digest("base64") }) };
 }
 
 /** A CRC-32 as S3's checksum headers have it. */

@@ -5,7 +5,7 @@ import { headObject } from "./get-object.ts";
 import type { S3Http } from "./http.ts";
 import { etagOf, headersOfConditions, headersOfObject, putResultOf } from "./object-headers.ts";
 import type { CallOptions, ObjectInfo, Payload, PutOptions, PutResult } from "./object-store.ts";
-import { type PreparedPayload, preparePayload, readPayload } from "./payload.ts";
+import { preparePayload, readPayload } from "./payload.ts";
 
 /**
  * Writes a whole object. The body carries its CRC-32, which the server checks before it stores anything.
@@ -15,7 +15,7 @@ import { type PreparedPayload, preparePayload, readPayload } from "./payload.ts"
  */
 export async function putObject(http: S3Http, key: string, body: Payload, options: PutOptions = {}): Promise<PutResult> {
   const payload = await preparePayload(body);
-  const headers = { ...headersOfObject(options.headers, options.metadata), ...headersOfConditions(options), ...checksumHeaders(payload) };
+  const headers = { ...headersOfObject(options.headers, options.metadata), ...headersOfConditions(options), ...payload.checksum };
   try {
     const response = await http.send({ operation: "PutObject", key, headers, body: payload }, options);
     return putResultOf(response.headers, etagOf(response.headers, key));
@@ -24,11 +24,6 @@ export async function putObject(http: S3Http, key: string, body: Payload, option
     if (standing?.size !== payload.length || !(await hasMd5Etag(standing, body))) throw error;
     return resultOfStanding(standing);
   }
-}
-
-/** The checksum header of a body. */
-export function checksumHeaders(payload: PreparedPayload): Record<string, string> {
-  return { "x-amz-checksum-crc32": payload.crc32 };
 }
 
 /** After a refused condition of a call that was repeated: what stands under the key now. */

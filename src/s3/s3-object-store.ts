@@ -12,6 +12,7 @@ import { S3Http, type StoreStats } from "./http.ts";
 import { type ListQuery, listObjects } from "./list.ts";
 import { abortUpload, beginUpload, completeUpload, copyPart, uploadPart } from "./multipart.ts";
 import type {
+  BeginUploadOptions,
   CallOptions,
   CopyOptions,
   DeleteFailure,
@@ -105,7 +106,7 @@ export class S3ObjectStore implements ObjectStore {
     return this.#batchDelete.delete(keys, options);
   }
 
-  beginUpload(key: string, options?: Omit<PutOptions, keyof PutConditions>): Promise<UploadId> {
+  beginUpload(key: string, options?: BeginUploadOptions): Promise<UploadId> {
     return beginUpload(this.#http, key, options);
   }
 

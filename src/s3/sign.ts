@@ -43,7 +43,6 @@ export function signedHeaders(request: Unsigned, credentials: Credentials): Reco
   return signed;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII begins at NUL
 const NOT_ASCII = /[^\0-\x7f]/;
 
 /** The signature covers UTF-8 bytes; on the wire a header is a string of bytes. */

@@ -54,10 +54,13 @@ export function rootName(xml: string): string {
   return /^\s*(?:<[?!][^>]*>\s*)*<([^\s/>!?]+)/.exec(xml)?.[1] ?? "";
 }
 
-/** Text as the content of an element. */
+/** Text as the content of an element. By name where there is one: not every server reads numbers. */
 export function escapeXml(text: string): string {
-  return text.replace(/[&<>"'\r\n\t]/g, (char) => `&#${char.charCodeAt(0)};`);
+  return text.replace(/[&<>"'\r]/g, (char) => ESCAPES[char] ?? char);
 }
+
+/** A carriage return would be read as a line feed. */
+const ESCAPES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\r": "&#13;" };
 
 /** True when XML 1.0 has a form for every character: no control characters, no half surrogates, no U+FFFE. */
 export function isXmlText(text: string): boolean {
@@ -88,7 +91,7 @@ function nameOf(tag: string): string {
 function decodeText(raw: string): string {
   if (!raw.includes("&") && !raw.includes("<")) return raw;
   return raw
-    .split(/(<!\[CDATA\[[^]*?\]\]>|<!--[^]*?-->)/)
+    .split(/(<!\[CDATA\[.*?\]\]>|<!--.*?-->)/s)
     .map((part) => {
       if (part.startsWith("<![CDATA[")) return part.slice(9, -3);
       return part.startsWith("<!--") ? "" : part.replace(/&(?:#x([0-9a-f]+)|#(\d+)|(\w+));/gi, decodeEntity);

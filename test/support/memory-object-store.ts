@@ -8,6 +8,7 @@ import type { Etag } from "#core/brand.ts";
 import { type Clock, systemClock } from "#core/clock.ts";
 import { DriverError } from "#core/errors.ts";
 import type {
+  BeginUploadOptions,
   CallOptions,
   CopyOptions,
   DeleteFailure,
@@ -197,11 +198,11 @@ export class MemoryObjectStore implements ObjectStore {
     return [];
   }
 
-  async beginUpload(key: string, options: Omit<PutOptions, keyof PutConditions> = {}): Promise<UploadId> {
+  async beginUpload(key: string, options: BeginUploadOptions = {}): Promise<UploadId> {
     this.#enter("CreateMultipartUpload", options);
     const uploadId = randomUUID();
     this.#uploads.set(uploadId, { key, headers: options.headers ?? {}, metadata: options.metadata ?? {}, parts: new Map() });
-    return { key, uploadId };
+    return { key, uploadId, ...(options.withCopies ? { withCopies: true } : {}) };
   }
 
   async uploadPart(upload: UploadId, partNumber: number, body: Payload, options?: CallOptions): Promise<UploadedPart> {
@@ -216,6 +217,7 @@ export class MemoryObjectStore implements ObjectStore {
     options?: CallOptions,
   ): Promise<UploadedPart> {
     this.#enter("UploadPartCopy", options);
+    if (!upload.withCopies) throw fault("bad_argument", upload.key);
     const object = this.#find(source.key);
     if (source.ifMatch !== undefined && source.ifMatch !== object.etag) throw fault("stale", source.key);
     if (source.start >= source.end || source.end > object.bytes.byteLength) throw fault("bad_argument", source.key);

@@ -8,7 +8,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -41,13 +40,6 @@ interface Recipe {
   ): { readonly file: string; readonly args: readonly string[]; readonly env?: Readonly<Record<string, string>> };
 }
 
-/** The package's own command line is missing from what npm delivers, so the library is started. */
-const RUN_S3RVER = `
-  const [, library, port, directory] = process.argv;
-  const S3rver = require(library);
-  new S3rver({ address: "127.0.0.1", port: Number(port), directory, silent: true, vhostBuckets: false }).run();
-`;
-
 const RECIPES: Readonly<Record<ServerKind, Recipe>> = {
   s3rver: {
     accessKeyId: "S3RVER",
@@ -56,14 +48,7 @@ const RECIPES: Readonly<Record<ServerKind, Recipe>> = {
     command: (port, dir) => ({
       file: process.execPath,
       // Its continuation tokens are made with DES, which OpenSSL 3 keeps in its legacy provider: else a LIST of more than a page answers 500.
-      args: [
-        "--openssl-legacy-provider",
-        "-e",
-        RUN_S3RVER,
-        createRequire(import.meta.url).resolve("@20minutes/s3rver"),
-        String(port),
-        join(dir, "data"),
-      ],
+      args: ["--openssl-legacy-provider", join(import.meta.dirname, "s3rver-child.mjs"), String(port), join(dir, "data")],
     }),
   },
   versitygw: {

@@ -1,0 +1,111 @@
+/** The `ObjectStore` contract on the memory fake and on every S3 server that is here. */
+import { describe, expect, it } from "vitest";
+import { createBucketAdmin, createObjectStore, probeObjectStore, probeStore } from "#s3/index.ts";
+import type { StoreAbilities } from "#s3/probe.ts";
+import { MemoryObjectStore } from "../support/memory-object-store.ts";
+import { availableServers, missingServers, type S3Server, type ServerKind, startServer } from "../support/s3-servers.ts";
+import { listAll } from "../support/store-assertions.ts";
+import type { StoreTraits } from "../support/store-under-test.ts";
+import { objectStoreContract } from "./object-store.ts";
+
+const ALL: StoreAbilities = {
+  ...{ putIfNoneMatch: true, putIfMatch: true, deleteIfMatch: true, completeIfNoneMatch: true },
+  ...{ copySourceIfMatch: true, copyIfNoneMatch: true, listMetadata: true },
+};
+const NONE = Object.fromEntries(Object.keys(ALL).map((ability) => [ability, false])) as unknown as StoreAbilities;
+
+const EXACT = { refusedKeys: [], countsPrefixes: true, unicodeMetadata: true, copiesMarkers: true, abort: true } as const;
+
+const TRAITS: Readonly<Record<ServerKind | "memory", StoreTraits>> = {
+  memory: { ...EXACT, abilities: { ...ALL, listMetadata: false } },
+  s3rver: {
+    abilities: NONE,
+    refusedKeys: [
+      // It joins and normalises paths of files.
+      ...["odd/a//b", "odd/./a", "odd/a/../b"],
+      // It decodes the source of a copy twice.
+      ...["odd/a+b", "odd/a#b?c=d", "odd/100%", "odd/%41"],
+      // It checks the signature of a query with these against another encoding.
+      ...["odd/'quo\"te'", "odd/!*()@;:$,=~"],
+      // It escapes the names in a LIST twice.
+      ...["odd/a&b<c>d"],
+    ],
+    countsPrefixes: false,
+    // It checks the signature of Latin-1 text.
+    unicodeMetadata: false,
+    copiesMarkers: true,
+    abort: false,
+  },
+  versitygw: {
+    ...EXACT,
+    abilities: { ...ALL, copyIfNoneMatch: false, listMetadata: false },
+    // It answers 500 or DirectoryObjectContainsData.
+    copiesMarkers: false,
+    // Keys are paths of a POSIX file system.
+    refusedKeys: ["odd/a//b", "odd/./a", "odd/a/../b"],
+  },
+  minio: {
+    ...EXACT,
+    abilities: { ...ALL, deleteIfMatch: false, copyIfNoneMatch: false },
+    // Refused with XMinioInvalidObjectName.
+    refusedKeys: ["odd/a//b", "odd/./a", "odd/a/../b", "odd/back\\slash"],
+  },
+};
+
+objectStoreContract("memory", async () => ({ ...newMemory(), stop: async () => undefined }), TRAITS.memory);
+
+for (const kind of availableServers()) {
+  objectStoreContract(kind, () => startStore(kind), TRAITS[kind]);
+}
+
+const missing = missingServers();
+if (missing.length > 0) console.log(`object store contract: not run on ${missing.join(", ")}, which are not on PATH`);
+
+describe("probeStore", () => {
+  it("finds the memory store able and leaves no key behind", async () => {
+    const store = new MemoryObjectStore();
+    store.seed("p/kept", "x");
+    expect(await probeStore(store, "p/")).toEqual(TRAITS.memory.abilities);
+    expect(store.keys).toEqual(["p/kept"]);
+    expect(store.openUploads).toBe(0);
+  });
+
+  it.each(availableServers())("finds what %s can do and leaves no key behind", async (kind) => {
+    const { store, stop } = await startStore(kind);
+    try {
+      const metadata = { mode: "33188", ...(TRAITS[kind].unicodeMetadata ? { n: "ü" } : {}) };
+      await store.put("p/kept", Buffer.from("x"), { metadata, headers: { contentType: "text/x" } });
+      const abilities = await probeObjectStore(store, "p/");
+      expect(abilities).toEqual(TRAITS[kind].abilities);
+      const [kept, ...others] = await listAll(store, "");
+      expect(others).toEqual([]);
+      const details = { metadata, contentType: "text/x" };
+      expect(kept?.details).toEqual(abilities.listMetadata ? details : undefined);
+    } finally {
+      await stop();
+    }
+  });
+});
+
+function newMemory() {
+  const store = new MemoryObjectStore();
+  return { store, another: () => new MemoryObjectStore() };
+}
+
+async function startStore(kind: ServerKind) {
+  const server = await startServer(kind);
+  const bucket = "contract";
+  const admin = createBucketAdmin({ endpoint: server.endpoint, region: server.region, credentials: server });
+  await admin.createBucket(bucket);
+  await admin.close();
+  const store = openStore(server, bucket);
+  const stop = async () => {
+    await store.close();
+    await server.stop();
+  };
+  return { store, another: () => openStore(server, bucket), stop };
+}
+
+function openStore({ endpoint, region, accessKeyId, secretAccessKey }: S3Server, bucket: string) {
+  return createObjectStore({ bucket, prefix: "", endpoint, region, credentials: { kind: "static", accessKeyId, secretAccessKey } });
+}

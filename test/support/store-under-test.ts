@@ -1,0 +1,33 @@
+/** What the `ObjectStore` contract needs to know of the store that it runs on. */
+import type { ObjectStore } from "#s3/object-store.ts";
+import type { StoreAbilities } from "#s3/probe.ts";
+
+/** A store under test. */
+export interface StoreUnderTest {
+  readonly store: ObjectStore;
+  /** A second client of the same bucket, which the suite may close. */
+  readonly another: () => ObjectStore;
+  readonly stop: () => Promise<void>;
+}
+
+/** What this store is known not to do; each with its reason where it is listed. */
+export interface StoreTraits {
+  readonly abilities: StoreAbilities;
+  /** Keys that the server changes or refuses. */
+  readonly refusedKeys: readonly string[];
+  /** A delimiter's prefixes count as entries of a page. */
+  readonly countsPrefixes: boolean;
+  /** Metadata may hold Unicode. */
+  readonly unicodeMetadata: boolean;
+  /** A directory's empty object can be copied. */
+  readonly copiesMarkers: boolean;
+  /** AbortMultipartUpload is there. */
+  readonly abort: boolean;
+}
+
+/** What each part of the suite is given. */
+export interface Suite {
+  readonly store: () => ObjectStore;
+  readonly another: () => ObjectStore;
+  readonly traits: StoreTraits;
+}
