@@ -22,7 +22,7 @@ const MIB = 1024 * 1024;
 const PART = 8 * MIB;
 const BUCKET = "bench";
 const KEY = "large";
-const ROUNDS = 3;
+const ROUNDS = 5;
 
 /** Does `work` for all positions 0, step, ... with so many at once. */
 async function spread(size: number, step: number, atOnce: number, work: (at: number) => Promise<number>): Promise<void> {
@@ -40,24 +40,41 @@ async function spread(size: number, step: number, atOnce: number, work: (at: num
   if (bytes !== size) throw new Error(`${bytes} of ${size} bytes`);
 }
 
-/** Rates of some rounds; what `prepare` does and what follows the run is not measured. Answers the median. */
-async function measure(name: string, size: number, prepare: () => Promise<Round> | Round): Promise<number> {
-  const rates: number[] = [];
-  let cpuMs = 0;
-  for (let round = 0; round < ROUNDS; round++) {
-    const { run, end } = await prepare();
-    const cpu = process.cpuUsage();
-    const start = performance.now();
-    await run();
-    rates.push(size / MIB / ((performance.now() - start) / 1000));
-    const used = process.cpuUsage(cpu);
-    cpuMs += (used.user + used.system) / 1000 / ROUNDS;
-    await end?.();
+interface Case {
+  readonly name: string;
+  /** Not measured, nor is the round's `end`. */
+  prepare(): Promise<Round> | Round;
+}
+
+/**
+ * The median rate of each case, MiB/s. The cases take turns, so that whatever else the machine does meets all of them; the first
+ * turn warms up and does not count.
+ */
+async function measure(cases: readonly Case[], size: number): Promise<number[]> {
+  const rates = cases.map((): number[] => []);
+  const cpuMs = cases.map(() => 0);
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const [i, { prepare }] of cases.entries()) {
+      const { run, end } = await prepare();
+      const cpu = process.cpuUsage();
+      const start = performance.now();
+      await run();
+      const seconds = (performance.now() - start) / 1000;
+      const used = process.cpuUsage(cpu);
+      await end?.();
+      if (round === 0) continue;
+      rates[i]?.push(size / MIB / seconds);
+      cpuMs[i] = (cpuMs[i] ?? 0) + (used.user + used.system) / 1000 / ROUNDS;
+    }
   }
-  rates.sort((x, y) => x - y);
-  const [lowest, median, highest] = [rates[0], rates[ROUNDS >> 1], rates.at(-1)].map((rate) => Math.round(rate ?? 0)) as [number, number, number];
-  console.log(`${name.padEnd(44)} ${String(median).padStart(6)} MiB/s (${lowest} to ${highest}), CPU ${cpuMs.toFixed(0)} ms`);
-  return median;
+  return cases.map(({ name }, i) => {
+    const sorted = (rates[i] ?? []).sort((x, y) => x - y).map(Math.round);
+    const median = sorted[ROUNDS >> 1] ?? 0;
+    console.log(
+      `${name.padEnd(44)} ${String(median).padStart(6)} MiB/s (${sorted[0]} to ${sorted.at(-1)}), CPU ${cpuMs[i]?.toFixed(0)} ms`,
+    );
+    return median;
+  });
 }
 
 interface Round {
@@ -72,7 +89,13 @@ function bareGets(server: S3Server, size: number, atOnce: number): () => Promise
     spread(size, PART, atOnce, async (at) => {
       const range = `bytes=${at}-${Math.min(size, at + PART) - 1}`;
       const path = `/${BUCKET}/${KEY}`;
-      const unsigned = { service: "s3", region: server.region, method: "GET", path, headers: { host, range, "x-amz-content-sha256": "UNSIGNED-PAYLOAD" } };
+      const unsigned = {
+        service: "s3",
+        region: server.region,
+        method: "GET",
+        path,
+        headers: { host, range, "x-amz-content-sha256": "UNSIGNED-PAYLOAD" },
+      };
       const { headers } = aws4.sign(unsigned, server);
       const { body } = await request(`${server.endpoint}${path}`, { dispatcher: agent, headers });
       let bytes = 0;
@@ -95,7 +118,8 @@ async function uploadObject(store: S3ObjectStore, size: number): Promise<Content
   const upload = await store.beginUpload(KEY);
   const part = Buffer.alloc(PART, "0123456789abcdef");
   const parts = [];
-  for (let at = 0; at < size; at += PART) parts.push(await store.uploadPart(upload, at / PART + 1, part.subarray(0, Math.min(PART, size - at))));
+  for (let at = 0; at < size; at += PART)
+    parts.push(await store.uploadPart(upload, at / PART + 1, part.subarray(0, Math.min(PART, size - at))));
   const { etag } = await store.completeUpload(upload, parts);
   return { key: KEY, etag, size };
 }
@@ -106,7 +130,13 @@ async function main(): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), "bench-read-"));
   try {
     const { accessKeyId, secretAccessKey, endpoint, region } = server;
-    const config: StoreConfig = { bucket: BUCKET, endpoint, region, prefix: "", credentials: { kind: "static", accessKeyId, secretAccessKey } };
+    const config: StoreConfig = {
+      bucket: BUCKET,
+      endpoint,
+      region,
+      prefix: "",
+      credentials: { kind: "static", accessKeyId, secretAccessKey },
+    };
     await createBucketAdmin({ endpoint, region, credentials: server }).createBucket(BUCKET);
     const store = createObjectStore(config);
     const id = await uploadObject(store, size);
@@ -120,18 +150,22 @@ async function main(): Promise<void> {
 
 async function compare(server: S3Server, store: S3ObjectStore, id: ContentId, dir: string): Promise<void> {
   const { size } = id;
-  const bare = await measure("bare undici GETs of 8 MiB, 8 at once", size, () => ({ run: bareGets(server, size, 8) }));
-  await measure("ObjectStore.get of 8 MiB, 8 at once", size, () => ({ run: storeGets(store, size, 8) }));
-  const cold = await measure("ContentReader cold, 1 MiB reads, 4 at once", size, () => coldRound(store, id, dir, 4));
-  await measure("ContentReader cold, 1 MiB reads, 8 at once", size, () => coldRound(store, id, dir, 8));
   const warmDir = join(dir, "warm");
   const filled = openReaders(store, warmDir, size);
   await readAll(filled.readers.open(id), 4);
   await filled.close();
   const warm = openReaders(store, warmDir, size);
-  await measure("ContentReader warm, 1 MiB reads, 4 at once", size, () => ({ run: () => readAll(warm.readers.open(id), 4) }));
+  const cases: Case[] = [
+    { name: "bare undici GETs of 8 MiB, 8 at once", prepare: () => ({ run: bareGets(server, size, 8) }) },
+    { name: "ObjectStore.get of 8 MiB, 8 at once", prepare: () => ({ run: storeGets(store, size, 8) }) },
+    { name: "ContentReader cold, 1 MiB reads, 4 at once", prepare: () => coldRound(store, id, dir, 4) },
+    { name: "ContentReader cold, 1 MiB reads, 8 at once", prepare: () => coldRound(store, id, dir, 8) },
+    { name: "ContentReader warm, 1 MiB reads, 4 at once", prepare: () => ({ run: () => readAll(warm.readers.open(id), 4) }) },
+  ];
+  const [bare = 0, gets = 0, cold = 0] = await measure(cases, size);
   await warm.close();
-  console.log(`cold / bare: ${(cold / bare).toFixed(2)}; RSS ${(process.memoryUsage().rss / MIB).toFixed(0)} MiB`);
+  const rss = (process.memoryUsage().rss / MIB).toFixed(0);
+  console.log(`cold / bare: ${(cold / bare).toFixed(2)}, cold / ObjectStore: ${(cold / gets).toFixed(2)}; RSS ${rss} MiB`);
 }
 
 /** A cache of its own: what an earlier round left could answer otherwise. */

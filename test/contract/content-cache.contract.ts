@@ -191,7 +191,10 @@ export function contentCacheContract(name: string, open: (dir: string, limitByte
         expect(await partial.write(100, [pattern(50, 1), pattern(50, 2)])).toBe(true);
         expect(partial.has(100, 200)).toBe(true);
         expect(partial.has(99, 200)).toBe(false);
-        expect(partial.missing(0, 1000)).toEqual([[0, 100], [200, 1000]]);
+        expect(partial.missing(0, 1000)).toEqual([
+          [0, 100],
+          [200, 1000],
+        ]);
         expect(Buffer.compare(await partial.read(150, 200), pattern(50, 2))).toBe(0);
         await expect(partial.read(150, 201)).rejects.toMatchObject({ fault: "internal" });
         expect(partial.promote()).toBeUndefined();
@@ -214,7 +217,10 @@ export function contentCacheContract(name: string, open: (dir: string, limitByte
         partial.close();
         await reopen();
         const again = cache.openPartial(id);
-        expect(again.missing(0, 1000)).toEqual([[0, 10], [30, 1000]]);
+        expect(again.missing(0, 1000)).toEqual([
+          [0, 10],
+          [30, 1000],
+        ]);
         expect(Buffer.compare(await again.read(10, 30), pattern(20))).toBe(0);
         again.close();
       });

@@ -1,7 +1,7 @@
 /**
  * Whole reads and writes at a position of an open file, through the thread pool: read(2) and writev(2) may do less than asked.
  */
-import { read, writev } from "node:fs";
+import { openSync, read, writev } from "node:fs";
 import { DriverError } from "#core/errors.ts";
 
 /** Exactly the bytes [start, end). Throws `corrupt` when the file ends before. */
@@ -46,4 +46,19 @@ function skipBytes(pieces: readonly Uint8Array[], count: number): readonly Uint8
     left -= piece.length;
   }
   return [];
+}
+
+/** Opens for reading and writing; undefined when there is no such file. */
+export function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, "r+");
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw DriverError.from(error);
+  }
+}
+
+/** True for ENOENT. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === "ENOENT";
 }

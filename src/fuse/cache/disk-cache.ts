@@ -12,15 +12,17 @@
  */
 import { closeSync, fstatSync, futimesSync, mkdirSync, openSync, renameSync, rmSync, statSync, unlink } from "node:fs";
 import { dirname, join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { DriverError } from "#core/errors.ts";
 import type { ContentCache, ContentCacheStats, ContentId, PartialFile, WholeFile } from "./content-cache.ts";
-import { writeFully } from "./descriptor-io.ts";
+import { isMissing, openIfThere, writeFully } from "./descriptor-io.ts";
 import { chooseVictims } from "./eviction.ts";
 import { diskBytes, FileIndex, IndexEntry } from "./file-index.ts";
 import { AREAS, contentName, contentPath, recordPath, tempPath } from "./layout.ts";
 import { type PartialHost, SharedPartial } from "./partial-file.ts";
 import { createPowerLossGuard, type PowerLossGuard } from "./power-loss.ts";
 import { scanCache } from "./scan.ts";
+import { DiskWholeFile, type PinHost } from "./whole-file.ts";
 
 export interface DiskCacheOptions {
   /** Made when missing. Nobody else uses it. */
@@ -41,8 +43,10 @@ export function createDiskContentCache(options: DiskCacheOptions): ContentCache 
 
 /** A file's last use is kept in its ctime for the next start; within this time the order is in memory only. */
 const USE_RECORD_MS = 60 * 60 * 1000;
+/** Files that the scan found are entered so many at a time, about a millisecond's work. */
+const ENTRY_SLICE = 4096;
 
-class DiskContentCache implements ContentCache, PartialHost {
+class DiskContentCache implements ContentCache, PartialHost, PinHost {
   readonly #dir: string;
   readonly #limitBytes: number;
   readonly #log: (message: string, error: unknown) => void;
@@ -198,11 +202,11 @@ class DiskContentCache implements ContentCache, PartialHost {
   released(partial: SharedPartial, keep: boolean): void {
     if (partial.moved) return;
     this.#partials.delete(partial.entry.path);
-    if (!keep) this.#remove(partial.entry);
+    if (!keep) void this.#remove(partial.entry);
     this.#evictSoon();
   }
 
-  // For DiskWholeFile
+  // PinHost
 
   pin(entry: IndexEntry): void {
     entry.pins++;
@@ -211,7 +215,7 @@ class DiskContentCache implements ContentCache, PartialHost {
   unpin(entry: IndexEntry): void {
     entry.pins--;
     if (entry.pins > 0) return;
-    if (entry.doomed) this.#remove(entry);
+    if (entry.doomed) void this.#remove(entry);
     else this.#evictSoon();
   }
 
@@ -229,7 +233,7 @@ class DiskContentCache implements ContentCache, PartialHost {
     const stat = fstatSync(fd);
     if (!stat.isFile() || stat.size !== id.size || this.#guard.isDoubtful(stat.ctimeMs)) {
       closeSync(fd);
-      this.#remove(this.#index.get(path) ?? new IndexEntry(path, 0, 0));
+      void this.#remove(this.#index.get(path) ?? new IndexEntry(path, 0, 0));
       return undefined;
     }
     const entry = this.#index.get(path) ?? this.#index.insert(new IndexEntry(path, diskBytes(id.size), stat.ctimeMs));
@@ -280,7 +284,7 @@ class DiskContentCache implements ContentCache, PartialHost {
   #removeOrDoom(path: string): void {
     const entry = this.#index.get(path) ?? new IndexEntry(path, 0, 0);
     if (entry.pinned) entry.doomed = true;
-    else this.#remove(entry);
+    else void this.#remove(entry);
   }
 
   /** Takes a file that nobody has open out of the cache; the space comes back soon. Resolves when it has. */
@@ -294,7 +298,7 @@ class DiskContentCache implements ContentCache, PartialHost {
     try {
       renameSync(full, temp);
     } catch (error) {
-      if (codeOf(error) !== "ENOENT") this.#log(`cannot remove ${full}`, error);
+      if (!isMissing(error)) this.#log(`cannot remove ${full}`, error);
       return Promise.resolve();
     }
     return new Promise((resolve) => {
@@ -341,7 +345,10 @@ class DiskContentCache implements ContentCache, PartialHost {
         isDoubtful: this.#guard.isDoubtful,
       });
       if (this.#closing.signal.aborted) return;
-      this.#index.insertOlder(found.filter((entry) => !this.#goneInScan.has(entry.path)));
+      for (let at = 0; at < found.length; at += ENTRY_SLICE) {
+        for (const entry of found.slice(at, at + ENTRY_SLICE)) if (!this.#goneInScan.has(entry.path)) this.#index.insertOlder(entry);
+        await nextTurn();
+      }
       this.#guard.settle();
     } catch (error) {
       this.#log(`cannot look through the cache folder ${this.#dir}`, error);
@@ -369,7 +376,7 @@ class DiskContentCache implements ContentCache, PartialHost {
     try {
       return make();
     } catch (error) {
-      if (codeOf(error) !== "ENOENT") throw DriverError.from(error);
+      if (!isMissing(error)) throw DriverError.from(error);
     }
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     try {
@@ -378,42 +385,4 @@ class DiskContentCache implements ContentCache, PartialHost {
       throw DriverError.from(error);
     }
   }
-}
-
-class DiskWholeFile implements WholeFile {
-  readonly id: ContentId;
-  readonly fd: number;
-  readonly path: string;
-  readonly #cache: DiskContentCache;
-  readonly #entry: IndexEntry;
-  #closed = false;
-
-  constructor(cache: DiskContentCache, entry: IndexEntry, id: ContentId, fd: number, path: string) {
-    this.#cache = cache;
-    this.#entry = entry;
-    this.id = id;
-    this.fd = fd;
-    this.path = path;
-    cache.pin(entry);
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    closeSync(this.fd);
-    this.#cache.unpin(this.#entry);
-  }
-}
-
-function openIfThere(path: string): number | undefined {
-  try {
-    return openSync(path, "r+");
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw DriverError.from(error);
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
 }

@@ -36,8 +36,10 @@ export class IndexEntry implements Evictable {
 }
 
 export class FileIndex {
+  /** What the scan found and nobody used since, oldest first. */
+  readonly #older = new Map<string, IndexEntry>();
   /** In order of use: a Map keeps insertion order, so a use is a removal and an insertion. */
-  #entries = new Map<string, IndexEntry>();
+  readonly #recent = new Map<string, IndexEntry>();
   #totalBytes = 0;
 
   get totalBytes(): number {
@@ -45,38 +47,33 @@ export class FileIndex {
   }
 
   get count(): number {
-    return this.#entries.size;
+    return this.#older.size + this.#recent.size;
   }
 
   get(path: string): IndexEntry | undefined {
-    return this.#entries.get(path);
+    return this.#recent.get(path) ?? this.#older.get(path);
   }
 
   /** Adds a file as the most recently used one; an entry of that path is replaced. */
   insert(entry: IndexEntry): IndexEntry {
-    const former = this.#entries.get(entry.path);
+    const former = this.get(entry.path);
     if (former !== undefined) this.remove(former);
-    this.#entries.set(entry.path, entry);
+    this.#recent.set(entry.path, entry);
     this.#totalBytes += entry.bytes;
     return entry;
   }
 
-  /** Adds files found on the disk, oldest first; all count as older than what is here. */
-  insertOlder(found: readonly IndexEntry[]): void {
-    const newer = this.#entries;
-    this.#entries = new Map();
-    for (const entry of found) {
-      if (newer.has(entry.path)) continue;
-      this.#entries.set(entry.path, entry);
-      this.#totalBytes += entry.bytes;
-    }
-    for (const [path, entry] of newer) this.#entries.set(path, entry);
+  /** Adds a file that an earlier run used last; called in the order of that use. One that is here already stays as it is. */
+  insertOlder(entry: IndexEntry): void {
+    if (this.get(entry.path) !== undefined) return;
+    this.#older.set(entry.path, entry);
+    this.#totalBytes += entry.bytes;
   }
 
   touch(entry: IndexEntry): void {
     if (!this.has(entry)) return;
-    this.#entries.delete(entry.path);
-    this.#entries.set(entry.path, entry);
+    this.#delete(entry.path);
+    this.#recent.set(entry.path, entry);
   }
 
   resize(entry: IndexEntry, bytes: number): void {
@@ -86,16 +83,21 @@ export class FileIndex {
 
   /** True while this very entry is in the index. */
   has(entry: IndexEntry): boolean {
-    return this.#entries.get(entry.path) === entry;
+    return this.get(entry.path) === entry;
   }
 
   remove(entry: IndexEntry): void {
     if (!this.has(entry)) return;
-    this.#entries.delete(entry.path);
+    this.#delete(entry.path);
     this.#totalBytes -= entry.bytes;
   }
 
-  oldestFirst(): Iterable<IndexEntry> {
-    return this.#entries.values();
+  *oldestFirst(): Iterable<IndexEntry> {
+    yield* this.#older.values();
+    yield* this.#recent.values();
+  }
+
+  #delete(path: string): void {
+    if (!this.#recent.delete(path)) this.#older.delete(path);
   }
 }

@@ -8,7 +8,7 @@
  *
  * The 64 digits are the SHA-256 of key, ETag and size. Whatever does not match these patterns is not ours and is left alone.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { ContentId } from "./content-cache.ts";
 
 export const AREAS = ["whole", "partial", "temp"] as const;
@@ -27,7 +27,7 @@ const KIND_OF_SUFFIX: ReadonlyMap<string, FoundName["kind"]> = new Map([
 
 /** The version's name. NUL cannot be part of a key or an ETag that travelled in a header. */
 export function contentName({ key, etag, size }: ContentId): string {
-  return createHash("sha256").update(`${key}\0${etag}\0${size}`).digest("hex");
+  return hash("sha256", `${key}\0${etag}\0${size}`);
 }
 
 /** Path of a content file inside the cache folder. */

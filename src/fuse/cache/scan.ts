@@ -7,7 +7,7 @@ import { rmSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { IndexEntry, diskBytes } from "./file-index.ts";
+import { diskBytes, IndexEntry } from "./file-index.ts";
 import { type ContentArea, classify, contentPath, isBucketName, isLeftover, recordPath, unfinishedPath } from "./layout.ts";
 
 /** At about 3 us a stat, a slice holds the event loop for less than a millisecond. */

@@ -11,7 +11,10 @@ const operation = fc.record({ kind: fc.constantFrom("add", "remove"), range });
 function apply(operations: readonly { kind: string; range: Range }[]): { set: RangeSet; model: boolean[] } {
   const set = new RangeSet();
   const model = new Array<boolean>(LIMIT).fill(false);
-  for (const { kind, range: [start, end] } of operations) {
+  for (const {
+    kind,
+    range: [start, end],
+  } of operations) {
     if (kind === "add") set.add(start, end);
     else set.remove(start, end);
     model.fill(kind === "add", start, end);
@@ -61,12 +64,21 @@ describe("RangeSet", () => {
     const copy = set.clone();
     copy.remove(2, 4);
     expect(set.toJSON()).toEqual([[0, 10]]);
-    expect(copy.toJSON()).toEqual([[0, 2], [4, 10]]);
+    expect(copy.toJSON()).toEqual([
+      [0, 2],
+      [4, 10],
+    ]);
   });
 
   test("`add` throws when the bounds are not a range of safe integers", () => {
     const set = new RangeSet();
-    for (const [start, end] of [[2, 1], [-1, 3], [0.5, 2], [0, Number.NaN], [0, 2 ** 60]] as const) {
+    for (const [start, end] of [
+      [2, 1],
+      [-1, 3],
+      [0.5, 2],
+      [0, Number.NaN],
+      [0, 2 ** 60],
+    ] as const) {
       expect(() => set.add(start, end)).toThrow(RangeError);
     }
     expect(set.isEmpty).toBe(true);
@@ -75,6 +87,9 @@ describe("RangeSet", () => {
   test("`add` works beyond 32 bits", () => {
     const set = RangeSet.from([[2 ** 40, 2 ** 40 + 5]]);
     expect(set.has(2 ** 40, 2 ** 40 + 5)).toBe(true);
-    expect(set.missing(0, 2 ** 41)).toEqual([[0, 2 ** 40], [2 ** 40 + 5, 2 ** 41]]);
+    expect(set.missing(0, 2 ** 41)).toEqual([
+      [0, 2 ** 40],
+      [2 ** 40 + 5, 2 ** 41],
+    ]);
   });
 });
