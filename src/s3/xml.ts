@@ -1,7 +1,7 @@
 /**
  * The XML that S3 speaks: elements, text and entities; attributes, comments and declarations are passed over.
  *
- * One forward scan, no tree: a LIST page of 1,000 entries (250 KB) takes 1.4 ms here and 12 ms with
+ * One forward scan, no tree: a LIST page of 1,000 entries (250 KB) takes 2.8 ms of CPU here and 16 ms with
  * `fast-xml-parser` 5.12, which also has to be told which elements repeat.
  */
 
