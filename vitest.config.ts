@@ -1,9 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/**
- * The `source` condition makes `#layer/x.ts` resolve to src/, as `node -C source` does. Not `module`: packages mean bundlers by
- * it, and what they give there (the AWS SDK's dist-es) Node cannot load.
- */
+/** The `source` condition makes `#layer/x.ts` resolve to src/, as `node -C source` does. */
 const conditions = ["source", "node", "import", "default"];
 
 export default defineConfig({
