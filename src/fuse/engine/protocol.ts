@@ -49,8 +49,7 @@ export interface EngineConfig {
 
 export type EngineRequest =
   /** Upload everything dirty and answer `flushed` with the same id. */
-  | { readonly type: "flush"; readonly id: number }
-  | { readonly type: "status"; readonly id: number };
+  { readonly type: "flush"; readonly id: number } | { readonly type: "status"; readonly id: number };
 
 export type EngineReport =
   /** INIT is answered (or the connection taken over): the mount works. */
@@ -74,7 +73,13 @@ export interface EngineStatus {
   readonly dirtyBytes: number;
   readonly openHandles: number;
   readonly inodes: number;
-  readonly cache: { readonly bytes: number; readonly limitBytes: number; readonly files: number; readonly hits: number; readonly misses: number };
+  readonly cache: {
+    readonly bytes: number;
+    readonly limitBytes: number;
+    readonly files: number;
+    readonly hits: number;
+    readonly misses: number;
+  };
   /** S3 requests by operation name: HeadObject, GetObject, ... */
   readonly requests: Readonly<Record<string, number>>;
   readonly errors: Readonly<Record<string, number>>;

@@ -1,0 +1,255 @@
+/**
+ * The public face of `fuse`, and where one volume's engine is put together: store, local folders, file system, kernel channel.
+ *
+ *   state folder: journal/ (what a successor must know)   spool/ (unsent data)   content/ (cached versions)
+ *                 attrs.db (what HEAD told)               conflicts/ (data of writers whose object was replaced elsewhere)
+ *
+ * Order at the start: the store is asked first, so that a wrong bucket or key is one clear error; then the connection; then what
+ * a predecessor left. Order at the end: the mount is gone, what is unsent goes to the bucket, then the folders are let go.
+ */
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { systemClock } from "#core/clock.ts";
+import { DriverError } from "#core/errors.ts";
+import type { Logger } from "#core/log.ts";
+import { SharedMutex } from "#core/mutex.ts";
+import { createDiskContentCache } from "#fuse/cache/disk-cache.ts";
+import { createAttrCache } from "#fuse/cache/sqlite-attr-cache.ts";
+import type { KernelChannel } from "#fuse/channel/channel.ts";
+import { openKernelChannel } from "#fuse/channel/device-channel.ts";
+import { openStateStore } from "#fuse/journal/open-state-store.ts";
+import type { StateStore } from "#fuse/journal/state-store.ts";
+import { createContentReaders } from "#fuse/read/content-readers.ts";
+import { BucketFileSystem } from "#fuse/vfs/bucket-filesystem.ts";
+import type { VfsContext } from "#fuse/vfs/context.ts";
+import { InodeTable } from "#fuse/vfs/inode-table.ts";
+import { createSpool } from "#fuse/write/create-spool.ts";
+import { checkAccess, createObjectStore, probeObjectStore, type S3ObjectStore, type StoreAbilities } from "#s3/index.ts";
+import { createBridge } from "./bridge.ts";
+import type { EngineConfig, EngineReport, EngineRequest, EngineStatus } from "./protocol.ts";
+
+export { bindMount, FS_TYPE, mountFuse, openFuseDevice, unmount } from "#fuse/channel/mount.ts";
+
+/** The kernel's descriptor, by the convention between supervisor and engine. */
+const DEVICE_FD = 3;
+/** Files up to this size come to the disk whole when they are opened: one GET, then the kernel reads them itself. */
+const FILL_AT_OPEN_BYTES = 4 << 20;
+/** The first requests to a store: as long as somebody waits at a prompt for "mounted" or for what is wrong. */
+const ACCESS_DEADLINE_MS = 20_000;
+const PROBE_DEADLINE_MS = 30_000;
+
+/** What a store is believed to obey when it may not be probed: nothing. */
+const NO_ABILITIES: StoreAbilities = {
+  putIfNoneMatch: false,
+  putIfMatch: false,
+  deleteIfMatch: false,
+  completeIfNoneMatch: false,
+  copySourceIfMatch: false,
+  copyIfNoneMatch: false,
+  listMetadata: false,
+};
+
+export interface EngineHooks {
+  readonly log: Logger;
+  readonly report: (report: EngineReport) => void;
+  /** Calls `handle` for each request of the supervisor. */
+  readonly onRequest: (handle: (request: EngineRequest) => void) => void;
+}
+
+/** What the engine's process should exit with. */
+export type EngineEnd = "uploaded" | "left-in-spool";
+
+/**
+ * Serves one mount to its end. Reports `ready` when it answers. Throws what kept it from that; after `ready` it throws only when
+ * the kernel's device fails.
+ */
+export async function runEngine(config: EngineConfig, hooks: EngineHooks): Promise<EngineEnd> {
+  const engine = await Engine.open(config, hooks);
+  return engine.serve();
+}
+
+class Engine {
+  readonly #config: EngineConfig;
+  readonly #hooks: EngineHooks;
+  readonly #store: S3ObjectStore;
+  readonly #abilities: StoreAbilities;
+  readonly #context: VfsContext;
+  readonly #channel: KernelChannel;
+  readonly #fs: BucketFileSystem;
+  readonly #startedAt = new Date().toISOString();
+
+  private constructor(config: EngineConfig, hooks: EngineHooks, parts: EngineParts) {
+    this.#config = config;
+    this.#hooks = hooks;
+    this.#store = parts.store;
+    this.#abilities = parts.abilities;
+    this.#context = parts.context;
+    this.#channel = parts.channel;
+    this.#fs = new BucketFileSystem(parts.context);
+  }
+
+  static async open(config: EngineConfig, hooks: EngineHooks): Promise<Engine> {
+    const store = createObjectStore(config.store);
+    const abilities = await examineStore(store, config, hooks.log);
+    mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+    const state = openStateStore({
+      dir: join(config.stateDir, "journal"),
+      onDamage: (damage) => hooks.log.error({ damage }, "the journal is damaged; what comes after the damage is lost"),
+      onCheckpointFailure: (error) => hooks.log.warn({ error }, "a checkpoint of the journal failed; it will be tried again"),
+    });
+    const channel = await connect(config, state);
+    const engine = new Engine(config, hooks, {
+      store,
+      abilities,
+      channel,
+      context: createContext({ config, hooks, store, abilities, state, channel }),
+    });
+    await engine.#fs.recover(config.takeover);
+    return engine;
+  }
+
+  async serve(): Promise<EngineEnd> {
+    this.#hooks.onRequest((request) => void this.#answer(request));
+    const served = this.#channel.serve(createBridge(this.#fs));
+    this.#hooks.report({ type: "ready" });
+    await served;
+    try {
+      await this.#fs.destroy();
+      return "uploaded";
+    } catch (error) {
+      this.#hooks.log.error({ error }, "not everything could be uploaded; it stays in the spool and is sent at the next mount");
+      return "left-in-spool";
+    } finally {
+      await this.#close();
+    }
+  }
+
+  async #close(): Promise<void> {
+    const { readers, contents, attrs, state } = this.#context;
+    await readers.close();
+    await contents.close();
+    await attrs.close();
+    await state.close();
+    await this.#store.close();
+  }
+
+  async #answer(request: EngineRequest): Promise<void> {
+    const { report } = this.#hooks;
+    if (request.type === "status") return report({ type: "status", id: request.id, status: this.#status() });
+    try {
+      await this.#fs.syncAll();
+      report({ type: "flushed", id: request.id });
+    } catch (error) {
+      report({ type: "flushed", id: request.id, error: DriverError.from(error).message });
+    }
+  }
+
+  #status(): EngineStatus {
+    const { store, mountPoint, takeover } = this.#config;
+    const usage = this.#fs.usage();
+    const { bytes, limitBytes, files, hits, misses } = this.#context.contents.stats();
+    const { requests, errors, retries } = this.#store.stats();
+    return {
+      bucket: store.bucket,
+      prefix: store.prefix,
+      mountPoint,
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      takeovers: takeover ? 1 : 0,
+      passthrough: this.#channel.features.passthrough,
+      dirtyFiles: usage.dirtyFiles,
+      dirtyBytes: usage.dirtyBytes,
+      openHandles: usage.handles,
+      inodes: usage.inodes,
+      cache: { bytes, limitBytes, files, hits, misses },
+      requests,
+      errors,
+      retries,
+      rssBytes: process.memoryUsage.rss(),
+      store: { ...this.#abilities },
+    };
+  }
+}
+
+interface EngineParts {
+  readonly store: S3ObjectStore;
+  readonly abilities: StoreAbilities;
+  readonly channel: KernelChannel;
+  readonly context: VfsContext;
+}
+
+/** Asks whether bucket, endpoint and keys are right, and which conditions the store obeys. A read-only mount writes no probe. */
+async function examineStore(store: S3ObjectStore, config: EngineConfig, log: Logger): Promise<StoreAbilities> {
+  const { prefix } = config.store;
+  await checkAccess(store, prefix, { deadlineMs: ACCESS_DEADLINE_MS });
+  if (config.options.readOnly) return NO_ABILITIES;
+  try {
+    const abilities = await probeObjectStore(store, "", { deadlineMs: PROBE_DEADLINE_MS });
+    log.info({ abilities }, "probed the store");
+    return abilities;
+  } catch (error) {
+    // Keys that may only read can still mount: writes will then tell what is not allowed.
+    log.warn({ error }, "the store could not be probed; no conditional requests are used");
+    return NO_ABILITIES;
+  }
+}
+
+async function connect(config: EngineConfig, state: StateStore): Promise<KernelChannel> {
+  const trialPath = join(config.stateDir, "passthrough-trial");
+  const trialFd = openSync(trialPath, "w+", 0o600);
+  try {
+    const resume = config.takeover ? state.recovered.session?.init : undefined;
+    const { passthrough } = config.options;
+    const channel = await openKernelChannel({ fd: DEVICE_FD, passthrough, trialFd, ...(resume === undefined ? {} : { resume }) });
+    if (resume === undefined) {
+      state.beginConnection();
+      state.putSession({ init: channel.init });
+    }
+    return channel;
+  } finally {
+    closeSync(trialFd);
+  }
+}
+
+interface ContextParts {
+  readonly config: EngineConfig;
+  readonly hooks: EngineHooks;
+  readonly store: S3ObjectStore;
+  readonly abilities: StoreAbilities;
+  readonly state: StateStore;
+  readonly channel: KernelChannel;
+}
+
+function createContext({ config, hooks, store, abilities, state, channel }: ContextParts): VfsContext {
+  const { stateDir, options } = config;
+  const log = hooks.log;
+  const note = (message: string, error: unknown) => log.warn({ error: DriverError.from(error) }, message);
+  const contents = createDiskContentCache({ dir: join(stateDir, "content"), limitBytes: config.cacheSizeBytes, log: note });
+  const readers = createContentReaders({ store, cache: contents, log: note });
+  return {
+    store,
+    conditions: abilities,
+    options: {
+      ...options,
+      prefix: config.store.prefix,
+      fillAtOpenBytes: FILL_AT_OPEN_BYTES,
+      conflictDir: join(stateDir, "conflicts"),
+    },
+    inodes: new InodeTable(state),
+    state,
+    attrs: createAttrCache({ path: join(stateDir, "attrs.db") }),
+    contents,
+    readers,
+    spool: createSpool({ dir: join(stateDir, "spool"), store }),
+    kernel: {
+      passthrough: channel.features.passthrough,
+      registerBacking: (fd) => channel.registerBacking(fd),
+      unregisterBacking: (id) => channel.unregisterBacking(id),
+      invalidateNode: (node, offset, length) => channel.invalidateNode(node, offset, length),
+      invalidateEntry: (parent, name) => channel.invalidateEntry(parent, name),
+    },
+    clock: systemClock,
+    log,
+    namespace: new SharedMutex(),
+  };
+}

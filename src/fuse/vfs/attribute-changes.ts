@@ -1,0 +1,151 @@
+/**
+ * `AttributeChanges`: chmod, chown, utimens, truncate and extended attributes.
+ *
+ * A file with unsent content takes the change along with its next upload. Any other object is copied onto itself with new
+ * metadata, one request, and everything foreign on it is kept. A directory's attributes are those of its marker, which is empty
+ * and simply put again.
+ */
+import { type Timespec, timespecOfMs } from "#core/clock.ts";
+import { DriverError } from "#core/errors.ts";
+import { recordDirty } from "./content-opening.ts";
+import type { VfsContext } from "./context.ts";
+import type { Files } from "./files.ts";
+import type { AttrChanges } from "./filesystem.ts";
+import { XATTR_CREATE, XATTR_REPLACE } from "./filesystem.ts";
+import type { Inode } from "./inode.ts";
+import { attributesOf, storedMetadata } from "./inode-attributes.ts";
+import { directoryKey } from "./key-names.ts";
+import { PERMISSIONS, S_IFMT, withoutPrivileges } from "./mode.ts";
+import { type Attributes, METADATA_LIMIT_BYTES, metadataBytes } from "./object-metadata.ts";
+import type { Uploads } from "./uploads.ts";
+
+export const DIRECTORY_CONTENT_TYPE = "application/x-directory";
+
+export class AttributeChanges {
+  readonly #context: VfsContext;
+  readonly #files: Files;
+  readonly #uploads: Uploads;
+
+  constructor(context: VfsContext, files: Files, uploads: Uploads) {
+    this.#context = context;
+    this.#files = files;
+    this.#uploads = uploads;
+  }
+
+  /** Applies setattr's changes. The size first: what follows then rides on the upload that it may cause. */
+  async apply(inode: Inode, changes: AttrChanges): Promise<void> {
+    this.#files.checkWritable();
+    const rest = this.#changed(inode, changes);
+    if (changes.size !== undefined) {
+      // A change that comes with the size is stored by the same upload.
+      if (rest !== undefined) this.#take(inode, rest);
+      await this.#files.truncate(inode, changes.size);
+      return;
+    }
+    if (rest !== undefined) await inode.lock.run(() => this.#store(inode, rest));
+  }
+
+  #changed(inode: Inode, changes: AttrChanges): Attributes | undefined {
+    const before = attributesOf(inode);
+    const now = timespecOfMs(this.#context.clock.now());
+    const time = (value: Timespec | "now" | undefined, old: Timespec) => (value === undefined ? old : value === "now" ? now : value);
+    const { mode, uid, gid, atime, mtime, killSuidGid } = changes;
+    if ([mode, uid, gid, atime, mtime].every((change) => change === undefined) && !killSuidGid) return undefined;
+    const permissions = mode === undefined ? before.mode : (before.mode & S_IFMT) | (mode & PERMISSIONS);
+    return {
+      ...before,
+      mode: killSuidGid ? withoutPrivileges(permissions) : permissions,
+      uid: uid ?? before.uid,
+      gid: gid ?? before.gid,
+      atime: time(atime, before.atime),
+      mtime: time(mtime, before.mtime),
+      ctime: changes.ctime ?? now,
+    };
+  }
+
+  #take(inode: Inode, attributes: Attributes): void {
+    const before = attributesOf(inode);
+    inode.attributes = attributes;
+    inode.attributesDirty = true;
+    const dirty = inode.content?.dirty;
+    if (dirty !== undefined && (before.mtime !== attributes.mtime || before.atime !== attributes.atime)) {
+      dirty.setTimes(attributes.atime, attributes.mtime);
+    }
+  }
+
+  async #store(inode: Inode, attributes: Attributes): Promise<void> {
+    const waiting = inode.content?.writers !== undefined && inode.content.writers > 0;
+    this.#take(inode, attributes);
+    if (inode.detached) return;
+    if (inode.kind === "dir") await this.#storeDirectory(inode);
+    else if (waiting || this.#unsent(inode)) recordDirty(this.#context, inode);
+    else await this.#uploads.storeAttributes(inode);
+  }
+
+  /** The content is to be uploaded anyway. */
+  #unsent(inode: Inode): boolean {
+    return inode.version === null || (inode.content?.dirty?.changed() ?? false);
+  }
+
+  /** Writes the directory's marker; the root of a bucket has no key for one, so its attributes last as long as the mount. */
+  async #storeDirectory(inode: Inode): Promise<void> {
+    try {
+      if (directoryKey(this.#context.options.prefix, inode) !== "") await this.putMarker(inode);
+    } finally {
+      inode.attributesDirty = false;
+    }
+  }
+
+  /** Creates or replaces the marker object of a directory with its present attributes. */
+  async putMarker(inode: Inode): Promise<void> {
+    const { store, options } = this.#context;
+    const key = directoryKey(options.prefix, inode);
+    const metadata = storedMetadata(inode);
+    const headers = { ...inode.version?.headers, contentType: DIRECTORY_CONTENT_TYPE };
+    const { etag, dateMs } = await store.put(key, new Uint8Array(0), { headers, metadata });
+    inode.version = { etag, size: 0, lastModified: dateMs, headers, metadata };
+    if (inode.directory !== undefined) inode.directory.marker = { key, size: 0, etag, lastModified: dateMs };
+    this.#uploads.settle(inode, key);
+  }
+
+  getXattr(inode: Inode, name: string): Uint8Array {
+    attributesOf(inode);
+    const value = inode.xattrs.get(name);
+    if (value === undefined) throw new DriverError("no_data", `no extended attribute ${name}`);
+    return value;
+  }
+
+  async setXattr(inode: Inode, name: string, value: Uint8Array, flags: number): Promise<void> {
+    this.#files.checkWritable();
+    if (name.startsWith("system.")) throw new DriverError("unsupported", `${name} is not supported`);
+    await inode.lock.run(async () => {
+      const present = inode.xattrs.has(name);
+      if (present && (flags & XATTR_CREATE) !== 0) throw new DriverError("exists", `${name} is set already`);
+      if (!present && (flags & XATTR_REPLACE) !== 0) throw new DriverError("no_data", `${name} is not set`);
+      await this.#storeXattrs(inode, new Map(inode.xattrs).set(name, value.slice()));
+    });
+  }
+
+  async removeXattr(inode: Inode, name: string): Promise<void> {
+    this.#files.checkWritable();
+    await inode.lock.run(async () => {
+      const left = new Map(inode.xattrs);
+      if (!left.delete(name)) throw new DriverError("no_data", `no extended attribute ${name}`);
+      await this.#storeXattrs(inode, left);
+    });
+  }
+
+  async #storeXattrs(inode: Inode, xattrs: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    const before = inode.xattrs;
+    inode.xattrs = xattrs;
+    try {
+      if (metadataBytes(storedMetadata(inode)) > METADATA_LIMIT_BYTES) {
+        throw new DriverError("no_space", `S3 allows ${METADATA_LIMIT_BYTES} bytes of metadata, extended attributes included`);
+      }
+      await this.#store(inode, { ...attributesOf(inode), ctime: timespecOfMs(this.#context.clock.now()) });
+    } catch (error) {
+      inode.xattrs = before;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/** How a file's content comes to be open: which of its forms (open-content.ts) the first open gives it, and what later ones change. */
+import type { ContentId, WholeFile } from "#fuse/cache/content-cache.ts";
+import type { ContentReader } from "#fuse/read/content-reader.ts";
+import type { DirtyFile } from "#fuse/write/dirty-file.ts";
+import type { VfsContext } from "./context.ts";
+import type { Inode } from "./inode.ts";
+import { storedMetadata } from "./inode-attributes.ts";
+import { pathKey } from "./key-names.ts";
+import type { OpenContent } from "./open-content.ts";
+
+export interface OpenIntent {
+  readonly write: boolean;
+  readonly truncate: boolean;
+}
+
+/** Opens the inode's content, or makes the open content fit the intent. Under the inode's lock. */
+export async function openContent(context: VfsContext, inode: Inode, intent: OpenIntent): Promise<OpenContent> {
+  const open = inode.content;
+  if (open === undefined) {
+    const parts = await firstParts(context, inode, intent);
+    inode.content = settle(context, parts);
+  } else {
+    await refit(context, inode, open, intent);
+  }
+  const content = inode.content as OpenContent;
+  if (intent.write) recordDirty(context, inode);
+  return content;
+}
+
+/** Content for a file that does not exist yet. */
+export function newContent(context: VfsContext, exclusive: boolean): OpenContent {
+  return { ...settle(context, { dirty: context.spool.create() }), exclusive };
+}
+
+interface Parts {
+  readonly whole?: WholeFile;
+  readonly reader?: ContentReader;
+  readonly dirty?: DirtyFile;
+}
+
+async function firstParts(context: VfsContext, inode: Inode, intent: OpenIntent): Promise<Parts> {
+  const { contents, readers, spool, options } = context;
+  const version = inode.version;
+  if (version === null || version === undefined || intent.truncate) return { dirty: spool.create() };
+  const id: ContentId = { key: pathKey(options.prefix, inode), etag: version.etag, size: version.size };
+  const cached = contents.openWhole(id);
+  if (cached !== undefined) return intent.write ? { dirty: seize(context, cached) } : { whole: cached };
+  const reader = readers.open(id);
+  if (id.size > options.fillAtOpenBytes) return intent.write ? { dirty: spool.overlay(reader) } : { reader };
+  try {
+    const whole = await reader.fill();
+    return intent.write ? { dirty: seize(context, whole) } : { whole };
+  } finally {
+    reader.close();
+  }
+}
+
+async function refit(context: VfsContext, inode: Inode, open: OpenContent, intent: OpenIntent): Promise<void> {
+  if (!intent.write) return;
+  if (open.dirty === undefined) {
+    if (open.whole !== undefined) open.dirty = seize(context, open.whole);
+    else if (open.reader !== undefined) open.dirty = context.spool.overlay(open.reader);
+    else open.dirty = await seizeUnknown(context, inode);
+    open.whole = undefined;
+    open.reader = undefined;
+  }
+  if (intent.truncate) await open.dirty.truncate(0);
+}
+
+/** The cache's file becomes a spool file: the same inode of the local disk, now the writer's. */
+function seize({ contents, spool, readers }: VfsContext, whole: WholeFile): DirtyFile {
+  const name = spool.freshName();
+  const moved = contents.surrender(whole.id, spool.pathFor(name));
+  whole.close();
+  return moved ? spool.adopt(name) : spool.overlay(readers.open(whole.id));
+}
+
+/** After a take-over the predecessor's clean backing file is found again through the version, which must not have changed. */
+async function seizeUnknown(context: VfsContext, inode: Inode): Promise<DirtyFile> {
+  const parts = await firstParts(context, inode, { write: true, truncate: false });
+  return parts.dirty as DirtyFile;
+}
+
+function settle({ kernel }: VfsContext, parts: Parts): OpenContent {
+  const { whole, reader, dirty } = parts;
+  const file = dirty?.whole ? dirty : whole;
+  const backingId = kernel.passthrough && file !== undefined ? kernel.registerBacking(file.fd) : undefined;
+  return { backingId, whole, reader, dirty, handles: 0, writers: 0, mayBeMapped: false, upload: undefined, exclusive: false };
+}
+
+/** Stores that this file's newest content is in the spool, before the kernel may write to it. */
+export function recordDirty({ state, options }: VfsContext, inode: Inode): void {
+  const dirty = inode.content?.dirty;
+  if (dirty === undefined || inode.detached) return;
+  const { version } = inode;
+  const key = pathKey(options.prefix, inode);
+  state.putDirty({
+    node: inode.node,
+    spool: dirty.spool,
+    key,
+    base: version ? { key, etag: version.etag, size: version.size } : null,
+    extents: dirty.extents(),
+    headers: version?.headers ?? {},
+    metadata: storedMetadata(inode),
+    ...(inode.content?.upload === undefined ? {} : { upload: inode.content.upload }),
+  });
+}

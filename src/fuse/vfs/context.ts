@@ -1,0 +1,51 @@
+/** What the parts of one mounted file system share: its store, its local folders, its options. Made once by the engine. */
+import type { Clock } from "#core/clock.ts";
+import type { Logger } from "#core/log.ts";
+import type { SharedMutex } from "#core/mutex.ts";
+import type { AttrCache } from "#fuse/cache/attr-cache.ts";
+import type { ContentCache } from "#fuse/cache/content-cache.ts";
+import type { StateStore } from "#fuse/journal/state-store.ts";
+import type { ContentReaders } from "#fuse/read/content-reader.ts";
+import type { Spool } from "#fuse/write/spool.ts";
+import type { ObjectStore } from "#s3/object-store.ts";
+import type { InodeTable } from "./inode-table.ts";
+import type { KernelPort } from "./kernel-port.ts";
+import type { AttributeDefaults } from "./object-metadata.ts";
+
+/** Which conditions the store really obeys, from its probe. What it does not is not relied on. */
+export interface StoreConditions {
+  readonly putIfNoneMatch: boolean;
+  readonly putIfMatch: boolean;
+  readonly deleteIfMatch: boolean;
+  readonly copySourceIfMatch: boolean;
+}
+
+export interface VfsOptions extends AttributeDefaults {
+  /** "" or ending in "/". */
+  readonly prefix: string;
+  readonly readOnly: boolean;
+  /** How long an entry or attribute is believed without asking the bucket again, ms. */
+  readonly metadataTtlMs: number;
+  /** Files up to this size are brought to the disk whole at open, bytes. */
+  readonly fillAtOpenBytes: number;
+  readonly storageClass?: string | undefined;
+  /** Where the data of a writer goes whose object was replaced elsewhere. */
+  readonly conflictDir: string;
+}
+
+export interface VfsContext {
+  readonly store: ObjectStore;
+  readonly conditions: StoreConditions;
+  readonly options: VfsOptions;
+  readonly inodes: InodeTable;
+  readonly state: StateStore;
+  readonly attrs: AttrCache;
+  readonly contents: ContentCache;
+  readonly readers: ContentReaders;
+  readonly spool: Spool;
+  readonly kernel: KernelPort;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Shared by changes of single names, owned by a directory's rename. */
+  readonly namespace: SharedMutex;
+}

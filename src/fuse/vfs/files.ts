@@ -1,0 +1,229 @@
+/** `Files`: open, read, write, flush, release: the operations on open files. */
+import { readSync } from "node:fs";
+import type { HandleId, NodeId } from "#core/brand.ts";
+import { DriverError, isFault } from "#core/errors.ts";
+import { newContent, openContent, recordDirty } from "./content-opening.ts";
+import type { VfsContext } from "./context.ts";
+import type { Caller, Opened } from "./filesystem.ts";
+import type { FileHandle, Handles } from "./handles.ts";
+import type { Inode } from "./inode.ts";
+import { pathKey } from "./key-names.ts";
+import type { Lookup } from "./lookup.ts";
+import { O_ACCMODE, O_EXCL, O_RDWR, O_TRUNC, wantsWrite } from "./mode.ts";
+import type { OpenContent } from "./open-content.ts";
+import type { Uploads } from "./uploads.ts";
+
+/** fallocate(2): keep the size, only reserve. */
+const FALLOC_FL_KEEP_SIZE = 1;
+
+export class Files {
+  readonly #context: VfsContext;
+  readonly #handles: Handles;
+  readonly #lookup: Lookup;
+  readonly #uploads: Uploads;
+
+  constructor(context: VfsContext, handles: Handles, lookup: Lookup, uploads: Uploads) {
+    this.#context = context;
+    this.#handles = handles;
+    this.#lookup = lookup;
+    this.#uploads = uploads;
+    uploads.onRetried((inode) => inode.lock.run(() => this.#retire(inode)));
+  }
+
+  async open(node: NodeId, flags: number): Promise<Opened> {
+    const inode = this.#context.inodes.get(node);
+    if (inode.kind === "dir") throw new DriverError("is_dir", `${inode.name} is a directory`);
+    if (wantsWrite(flags)) this.checkWritable();
+    await this.#lookup.revalidate(inode);
+    return this.openInode(inode, flags);
+  }
+
+  checkWritable(): void {
+    if (this.#context.options.readOnly) throw new DriverError("read_only", "the mount is read-only");
+  }
+
+  /** Opens an inode that was just looked up. A version that is gone by now gives `stale`, on which the kernel looks up again. */
+  openInode(inode: Inode, flags: number): Promise<Opened> {
+    return inode.lock.run(async () => {
+      try {
+        const content = await openContent(this.#context, inode, { write: wantsWrite(flags), truncate: (flags & O_TRUNC) !== 0 });
+        return this.#opened(inode, content, flags);
+      } catch (error) {
+        if (isFault(error, "stale", "not_found")) this.#distrust(inode);
+        throw isFault(error, "not_found") ? new DriverError("stale", `${inode.name} was removed elsewhere`, { cause: error }) : error;
+      }
+    });
+  }
+
+  #distrust(inode: Inode): void {
+    inode.validatedAt = 0;
+    inode.parent?.directory?.expire();
+  }
+
+  /** The first open of a file that create(2) just made. */
+  openNew(inode: Inode, flags: number): Promise<Opened> {
+    return inode.lock.run(async () => {
+      inode.content = newContent(this.#context, (flags & O_EXCL) !== 0);
+      recordDirty(this.#context, inode);
+      return this.#opened(inode, inode.content, flags);
+    });
+  }
+
+  #opened(inode: Inode, content: OpenContent, flags: number): Opened {
+    content.handles += 1;
+    if (wantsWrite(flags)) content.writers += 1;
+    if ((flags & O_ACCMODE) === O_RDWR && content.backingId !== undefined) content.mayBeMapped = true;
+    const handle = this.#handles.openFile(inode, flags);
+    if (content.backingId !== undefined) {
+      inode.pageCacheEtag = undefined;
+      return { handle: handle.id, backingId: content.backingId };
+    }
+    // Pages that the kernel kept from an earlier open are right if nobody wrote another way since.
+    const etag = inode.version?.etag;
+    const keepCache = content.handles > 1 || (etag !== undefined && inode.pageCacheEtag === etag && content.dirty === undefined);
+    inode.pageCacheEtag = etag;
+    return { handle: handle.id, keepCache };
+  }
+
+  async read(id: HandleId, offset: number, size: number, caller: Caller): Promise<readonly Uint8Array[]> {
+    const { inode } = this.#handles.file(id);
+    const content = contentOf(inode);
+    if (content.dirty !== undefined) return content.dirty.read(offset, size, caller.signal);
+    if (content.whole !== undefined) return [readWhole(content.whole.fd, offset, size)];
+    if (content.reader !== undefined) return content.reader.read(offset, size, caller.signal);
+    const reopened = await inode.lock.run(() => this.#reopenClean(inode));
+    return this.#readClean(reopened, offset, size, caller);
+  }
+
+  async #readClean(content: OpenContent, offset: number, size: number, caller: Caller): Promise<readonly Uint8Array[]> {
+    if (content.dirty !== undefined) return content.dirty.read(offset, size, caller.signal);
+    if (content.whole !== undefined) return [readWhole(content.whole.fd, offset, size)];
+    return content.reader?.read(offset, size, caller.signal) ?? [];
+  }
+
+  /** After a take-over an open file's clean content is opened again when it is first read. */
+  async #reopenClean(inode: Inode): Promise<OpenContent> {
+    const content = contentOf(inode);
+    if (content.dirty ?? content.whole ?? content.reader) return content;
+    await this.#lookup.revalidate(inode);
+    const { contents, readers, options } = this.#context;
+    if (!inode.version) throw new DriverError("stale", `${inode.name} is gone`);
+    const id = { key: pathKey(options.prefix, inode), etag: inode.version.etag, size: inode.version.size };
+    content.whole = contents.openWhole(id);
+    if (content.whole === undefined) content.reader = readers.open(id);
+    return content;
+  }
+
+  async write(id: HandleId, offset: number, data: Uint8Array): Promise<number> {
+    const { inode, writes } = this.#handles.file(id);
+    const { dirty } = contentOf(inode);
+    if (!writes || dirty === undefined) throw new DriverError("bad_handle", "the file is not open for writing");
+    const grown = dirty.extents();
+    const written = await dirty.write(offset, data);
+    // What is valid in a sparse spool file must be known to a successor before the writer goes on.
+    if (grown !== null) recordDirty(this.#context, inode);
+    return written;
+  }
+
+  /** close(2) of a writer waits until the object is in the bucket and gets the error. Readers' closes cost nothing. */
+  async flush(id: HandleId): Promise<void> {
+    const { inode, writes } = this.#handles.file(id);
+    if (writes) await inode.lock.run(() => this.#uploads.upload(inode));
+  }
+
+  async fsync(id: HandleId): Promise<void> {
+    const { inode } = this.#handles.file(id);
+    await inode.lock.run(() => this.#uploads.upload(inode));
+  }
+
+  async release(id: HandleId): Promise<void> {
+    const handle = this.#handles.close(id) as FileHandle | undefined;
+    if (handle === undefined) return;
+    const { inode } = handle;
+    await inode.lock.run(async () => {
+      const content = contentOf(inode);
+      content.handles -= 1;
+      if (handle.writes) content.writers -= 1;
+      if (content.handles === 0) await this.#retire(inode);
+    });
+  }
+
+  /** The last handle is gone: what a mapping wrote after the last close is sent, then the local file becomes the cache's. */
+  async #retire(inode: Inode): Promise<void> {
+    const { kernel, inodes } = this.#context;
+    const content = inode.content;
+    if (content === undefined || content.handles > 0) return;
+    if (content.backingId !== undefined) kernel.unregisterBacking(content.backingId);
+    content.backingId = undefined;
+    try {
+      await this.#uploads.upload(inode);
+    } catch {
+      if (!inode.detached) {
+        this.#uploads.retryLater(inode);
+        return;
+      }
+    }
+    this.#letGo(inode, content);
+    inode.content = undefined;
+    inodes.release(inode);
+  }
+
+  #letGo(inode: Inode, content: OpenContent): void {
+    const { contents, state, options } = this.#context;
+    content.whole?.close();
+    content.reader?.close();
+    const { dirty } = content;
+    if (dirty === undefined) return;
+    const version = inode.version;
+    if (version && dirty.whole && !inode.detached) {
+      dirty.close();
+      contents.adopt({ key: pathKey(options.prefix, inode), etag: version.etag, size: version.size }, dirty.path);
+    } else {
+      dirty.discard();
+    }
+    state.dropDirty(inode.node);
+  }
+
+  /** truncate(2) and ftruncate(2). Without an open writer the new size is in the bucket when it returns. */
+  async truncate(inode: Inode, size: number): Promise<void> {
+    this.checkWritable();
+    await inode.lock.run(async () => {
+      const content = await openContent(this.#context, inode, { write: true, truncate: size === 0 });
+      await content.dirty?.truncate(size);
+      recordDirty(this.#context, inode);
+      inode.pageCacheEtag = undefined;
+      if (content.writers > 0) return;
+      await this.#uploads.upload(inode);
+      await this.#retire(inode);
+    });
+  }
+
+  /** Before its object goes: what is still only in the bucket comes here, so that those who have the file open can go on. */
+  async keepForOpenHandles(inode: Inode): Promise<void> {
+    const content = inode.content;
+    if (content === undefined || content.handles === 0) return;
+    if (content.dirty !== undefined) return content.dirty.fill();
+    if (content.reader === undefined) return;
+    content.whole = await content.reader.fill();
+    content.reader.close();
+    content.reader = undefined;
+  }
+
+  async fallocate(id: HandleId, mode: number, offset: number, length: number): Promise<void> {
+    const { inode } = this.#handles.file(id);
+    const { dirty } = contentOf(inode);
+    if (dirty === undefined) throw new DriverError("bad_handle", "the file is not open for writing");
+    if (mode !== 0 && mode !== FALLOC_FL_KEEP_SIZE) throw new DriverError("unsupported", "this mode of fallocate is not supported");
+    if (mode === 0 && offset + length > dirty.stat().size) await this.truncate(inode, offset + length);
+  }
+}
+
+function contentOf(inode: Inode): OpenContent {
+  if (inode.content === undefined) throw new DriverError("bad_handle", `${inode.name} is not open`);
+  return inode.content;
+}
+
+function readWhole(fd: number, offset: number, size: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(size);
+  return bytes.subarray(0, readSync(fd, bytes, 0, size, offset));
+}

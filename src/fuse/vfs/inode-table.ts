@@ -1,0 +1,111 @@
+/**
+ * `InodeTable`: node numbers to inodes, and the lookup counts by which the kernel holds them.
+ *
+ * An inode stays while the kernel holds it, while it has open content, or while it is the way to another that does (a child keeps
+ * its parents). Each number that the kernel may hold has a row in the state store, written before the kernel learns the number.
+ */
+import { type NodeId, ROOT_NODE } from "#core/brand.ts";
+import { DriverError } from "#core/errors.ts";
+import type { NodeKind, StateStore } from "#fuse/journal/state-store.ts";
+import { Inode, type InodeChild } from "./inode.ts";
+
+export class InodeTable {
+  readonly root: Inode;
+  readonly #inodes = new Map<NodeId, Inode>();
+  readonly #state: StateStore;
+  #next: number;
+
+  constructor(state: StateStore) {
+    this.#state = state;
+    this.#next = Math.max(state.recovered.maxNode, ROOT_NODE) + 1;
+    this.root = new Inode(ROOT_NODE, "dir", null, "");
+    this.root.keep = true;
+    this.#inodes.set(ROOT_NODE, this.root);
+  }
+
+  get size(): number {
+    return this.#inodes.size;
+  }
+
+  all(): Iterable<Inode> {
+    return this.#inodes.values();
+  }
+
+  /** Throws `stale` for a number that is not, or no longer, given out. */
+  get(node: NodeId): Inode {
+    const inode = this.#inodes.get(node);
+    if (inode === undefined) throw new DriverError("stale", `node ${node} is not known`);
+    return inode;
+  }
+
+  create(kind: NodeKind, parent: Inode, name: string): Inode {
+    const inode = new Inode(this.#next++ as NodeId, kind, parent, name);
+    this.#inodes.set(inode.node, inode);
+    parent.liveChildren += 1;
+    return inode;
+  }
+
+  /** Puts back an inode of a predecessor; its parent is put back first. */
+  restore(inode: Inode): void {
+    inode.keep = true;
+    this.#inodes.set(inode.node, inode);
+    if (inode.parent !== null) inode.parent.liveChildren += 1;
+  }
+
+  /** Gives the inode another place, for rename. */
+  move(inode: Inode, parent: Inode, name: string): void {
+    const before = inode.parent;
+    parent.liveChildren += 1;
+    inode.parent = parent;
+    inode.name = name;
+    this.record(inode);
+    if (before === null) return;
+    before.liveChildren -= 1;
+    this.release(before);
+  }
+
+  /** No name leads to the inode any more; it lives on while it is open or the kernel holds it. */
+  detach(inode: Inode): void {
+    const child = inode.parent?.directory?.get(inode.name);
+    if (child?.inode === inode) child.inode = undefined;
+    inode.detached = true;
+    if (inode.lookups > 0 || inode.content !== undefined) this.record(inode);
+    this.release(inode);
+  }
+
+  /** The kernel is about to learn of this inode once more. */
+  hold(inode: Inode): void {
+    if (inode.lookups === 0) this.record(inode);
+    inode.lookups += 1;
+  }
+
+  /** Stores where the inode stands now: after a move or removal too. */
+  record(inode: Inode): void {
+    if (inode.parent === null) return;
+    const { node, parent, name, kind, detached } = inode;
+    this.#state.putInode({ node, parent: parent.node, name, kind, ...(detached ? { unlinked: true } : {}) });
+  }
+
+  forget(node: NodeId, count: number): void {
+    const inode = this.#inodes.get(node);
+    if (inode === undefined) return;
+    inode.lookups = Math.max(0, inode.lookups - count);
+    if (inode.lookups === 0) this.release(inode);
+  }
+
+  /** Lets an inode go if nothing holds it; then perhaps its parents. */
+  release(inode: Inode): void {
+    for (let at: Inode | null = inode; at !== null && this.#isFree(at); at = at.parent) {
+      this.#inodes.delete(at.node);
+      this.#state.dropInode(at.node);
+      if (at.parent !== null) at.parent.liveChildren -= 1;
+      const child: InodeChild | undefined = at.parent?.directory?.get(at.name);
+      if (child?.inode === at) child.inode = undefined;
+    }
+  }
+
+  #isFree(inode: Inode): boolean {
+    if (inode.keep || inode.lookups > 0 || inode.liveChildren > 0 || inode.content !== undefined) return false;
+    return (inode.detached || !inode.local) && this.#inodes.has(inode.node);
+  }
+}

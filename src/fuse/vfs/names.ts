@@ -1,0 +1,220 @@
+/** `Names`: making and removing files, directories, symlinks. Each is in the bucket, or out of it, when the call returns. */
+import { type Timespec, timespecOfMs } from "#core/clock.ts";
+import { DriverError, isFault } from "#core/errors.ts";
+import type { NodeKind } from "#fuse/journal/state-store.ts";
+import type { AttributeChanges } from "./attribute-changes.ts";
+import type { VfsContext } from "./context.ts";
+import type { Files } from "./files.ts";
+import type { Caller } from "./filesystem.ts";
+import type { Inode, InodeDirectory } from "./inode.ts";
+import { attributesOf, storedMetadata, touch } from "./inode-attributes.ts";
+import { checkName, childKey, directoryKey, isShowable, pathKey } from "./key-names.ts";
+import { isReserved, type Lookup } from "./lookup.ts";
+import { kindOf, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "./mode.ts";
+import type { Uploads } from "./uploads.ts";
+
+export class Names {
+  readonly #context: VfsContext;
+  readonly #lookup: Lookup;
+  readonly #files: Files;
+  readonly #attributes: AttributeChanges;
+  readonly #uploads: Uploads;
+
+  constructor(context: VfsContext, parts: { lookup: Lookup; files: Files; attributes: AttributeChanges; uploads: Uploads }) {
+    this.#context = context;
+    this.#lookup = parts.lookup;
+    this.#files = parts.files;
+    this.#attributes = parts.attributes;
+    this.#uploads = parts.uploads;
+  }
+
+  /** A new inode without content, known here only. `mode` has type bits. */
+  make(parent: Inode, name: string, mode: number, caller: Caller, rdev = 0): Inode {
+    const now = this.now();
+    const inode = this.#context.inodes.create(kindOf(mode), parent, name);
+    const inherits = (attributesOf(parent).mode & S_ISGID) !== 0;
+    inode.attributes = {
+      mode: mode | (inherits && (mode & S_IFMT) === S_IFDIR ? S_ISGID : 0),
+      uid: caller.uid,
+      gid: inherits ? attributesOf(parent).gid : caller.gid,
+      rdev,
+      atime: now,
+      mtime: now,
+      ctime: now,
+    };
+    inode.version = null;
+    inode.validatedAt = this.#context.clock.now();
+    return inode;
+  }
+
+  now(): Timespec {
+    return timespecOfMs(this.#context.clock.now());
+  }
+
+  /** Throws unless `name` may be made in `parent`: writable, a fit name, nothing there. */
+  async checkFree(parent: Inode, name: string): Promise<void> {
+    this.checkName(parent, name);
+    if ((await this.#lookup.find(parent, name)) !== undefined) throw new DriverError("exists", `${name} is there already`);
+  }
+
+  checkName(parent: Inode, name: string): void {
+    this.#files.checkWritable();
+    checkName(name);
+    if (!isShowable(name)) throw new DriverError("bad_argument", `${name} cannot be a file's name`);
+    if (isReserved(parent, name)) throw new DriverError("not_permitted", `${name} is the driver's own`);
+    if (parent.detached) throw new DriverError("not_found", `${parent.name} was removed`);
+  }
+
+  /** Puts the new inode into its directory. */
+  enter(inode: Inode): void {
+    const parent = inode.parent as Inode;
+    const child = this.#lookup.directoryOf(parent).obtain(inode.name);
+    child.inode = inode;
+    child.prefix = inode.kind === "dir";
+    touch(parent, this.now());
+  }
+
+  async mkdir(parent: Inode, name: string, mode: number, caller: Caller): Promise<Inode> {
+    await this.checkFree(parent, name);
+    const inode = this.make(parent, name, S_IFDIR | (mode & PERMISSIONS), caller);
+    await this.#announced(inode, () => this.#attributes.putMarker(inode));
+    // Just made, so it is known to be empty: nothing has to be asked about names in it.
+    this.#lookup.directoryOf(inode).listedAt = this.#context.clock.now();
+    return inode;
+  }
+
+  async symlink(parent: Inode, name: string, target: string, caller: Caller): Promise<Inode> {
+    await this.checkFree(parent, name);
+    const inode = this.make(parent, name, S_IFLNK | 0o777, caller);
+    inode.symlinkTarget = target;
+    await this.#announced(inode, () => this.#putObject(inode, Buffer.from(target)));
+    return inode;
+  }
+
+  async mknod(parent: Inode, name: string, mode: number, rdev: number, caller: Caller): Promise<Inode> {
+    await this.checkFree(parent, name);
+    const type = mode & S_IFMT;
+    if (type === S_IFCHR || type === S_IFBLK) throw new DriverError("not_permitted", "device nodes are not supported");
+    const inode = this.make(parent, name, (type === 0 ? S_IFREG : type) | (mode & PERMISSIONS), caller, rdev);
+    await this.#announced(inode, () => this.#putObject(inode, new Uint8Array(0)));
+    return inode;
+  }
+
+  async #putObject(inode: Inode, body: Uint8Array): Promise<void> {
+    const { store, options, conditions } = this.#context;
+    const key = pathKey(options.prefix, inode);
+    const metadata = storedMetadata(inode);
+    const headers = options.storageClass === undefined ? {} : { storageClass: options.storageClass };
+    const condition = conditions.putIfNoneMatch ? { ifNoneMatch: "*" as const } : {};
+    const { etag, dateMs } = await store.put(key, body, { headers, metadata, ...condition });
+    inode.version = { etag, size: body.length, lastModified: dateMs, headers, metadata };
+    this.#uploads.settle(inode, key);
+  }
+
+  /** Runs the request that makes the inode's object; on failure the inode never was. */
+  async #announced(inode: Inode, request: () => Promise<void>): Promise<void> {
+    const parent = inode.parent as Inode;
+    const done = this.#lookup.directoryOf(parent).beginChange(inode.name);
+    try {
+      await request();
+      this.enter(inode);
+    } catch (error) {
+      this.#context.inodes.detach(inode);
+      throw error;
+    } finally {
+      done();
+    }
+  }
+
+  async unlink(parent: Inode, name: string): Promise<void> {
+    this.checkName(parent, name);
+    const inode = await this.#require(parent, name);
+    if (inode.kind === "dir") throw new DriverError("is_dir", `${name} is a directory`);
+    await inode.lock.run(() => this.#unlinkLocked(parent, inode));
+    await this.keepParent(parent);
+  }
+
+  async #unlinkLocked(parent: Inode, inode: Inode): Promise<void> {
+    const { store, conditions, options, state, attrs, inodes } = this.#context;
+    const directory = this.#lookup.directoryOf(parent);
+    const done = directory.beginChange(inode.name);
+    try {
+      if (inode.version) {
+        const key = pathKey(options.prefix, inode);
+        await this.#files.keepForOpenHandles(inode);
+        await store.delete(key, conditions.deleteIfMatch ? { ifMatch: inode.version.etag } : {});
+        attrs.drop(key);
+      }
+      state.dropDirty(inode.node);
+      removeName(directory, inode);
+      touch(parent, this.now());
+      inodes.detach(inode);
+    } catch (error) {
+      // Somebody replaced it: the kernel looks again and the caller's next try means the new one.
+      if (isFault(error, "stale")) directory.expire();
+      throw error;
+    } finally {
+      done();
+    }
+  }
+
+  async #require(parent: Inode, name: string): Promise<Inode> {
+    const inode = await this.#lookup.find(parent, name);
+    if (inode === undefined) throw new DriverError("not_found", `no ${name} here`);
+    return inode;
+  }
+
+  async rmdir(parent: Inode, name: string): Promise<void> {
+    this.checkName(parent, name);
+    const inode = await this.#require(parent, name);
+    if (inode.kind !== "dir") throw new DriverError("not_dir", `${name} is not a directory`);
+    await this.checkEmpty(inode);
+    const { store, options, attrs, inodes } = this.#context;
+    const directory = this.#lookup.directoryOf(parent);
+    const done = directory.beginChange(name);
+    try {
+      const key = directoryKey(options.prefix, inode);
+      await store.delete(key);
+      attrs.drop(key);
+      removeName(directory, inode);
+      touch(parent, this.now());
+      inodes.detach(inode);
+    } finally {
+      done();
+    }
+    await this.keepParent(parent);
+  }
+
+  /** Throws `not_empty` unless the bucket, asked now, and this host know of nothing in the directory. */
+  async checkEmpty(inode: Inode): Promise<void> {
+    const { store, options } = this.#context;
+    const notEmpty = () => new DriverError("not_empty", `${inode.name} is not empty`);
+    for (const child of this.#lookup.directoryOf(inode).children.values()) if (child.inode?.local) throw notEmpty();
+    const prefix = directoryKey(options.prefix, inode);
+    const page = await store.list({ prefix, maxKeys: 2 });
+    if (page.prefixes.length > 0 || page.objects.some(({ key }) => key !== prefix)) throw notEmpty();
+  }
+
+  /**
+   * A directory that is only a part of keys would vanish with its last entry. It is given a marker then, so that what was a
+   * directory stays one until somebody removes it.
+   */
+  async keepParent(parent: Inode): Promise<void> {
+    const { directory } = parent;
+    const key = directoryKey(this.#context.options.prefix, parent);
+    if (parent.detached || key === "" || directory === undefined || directory.marker || parent.version) return;
+    if (directory.children.size > 0) return;
+    await this.#attributes.putMarker(parent);
+  }
+
+  /** The key that `name` has, or would have. */
+  keyOf(parent: Inode, name: string, kind: NodeKind): string {
+    const key = childKey(this.#context.options.prefix, parent, name);
+    return kind === "dir" ? `${key}/` : key;
+  }
+}
+
+/** Takes the inode's name out of its directory's list. */
+export function removeName(directory: InodeDirectory, inode: Inode): void {
+  if (directory.get(inode.name)?.inode === inode) directory.children.delete(inode.name);
+}

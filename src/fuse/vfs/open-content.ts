@@ -1,0 +1,28 @@
+/**
+ * `OpenContent`: the bytes of an open file, shared by all its handles, and how the kernel reaches them.
+ *
+ * Clean content is a whole file of the cache or a reader that fetches; the first writer turns it into a `DirtyFile`. In passthrough
+ * the kernel reads and writes the local file itself, and all opens of the inode must say so with the same backing
+ * file until the last is closed (Linux answers EIO otherwise); so the mode is settled by the first open and kept. A whole cached
+ * file moves into the spool when a writer comes: the same file on disk, so that readers with it open see the writes.
+ */
+import type { WholeFile } from "#fuse/cache/content-cache.ts";
+import type { DirtyRow } from "#fuse/journal/state-store.ts";
+import type { ContentReader } from "#fuse/read/content-reader.ts";
+import type { DirtyFile } from "#fuse/write/dirty-file.ts";
+
+export interface OpenContent {
+  /** Set: the mode is `passthrough`. */
+  backingId: number | undefined;
+  whole: WholeFile | undefined;
+  reader: ContentReader | undefined;
+  dirty: DirtyFile | undefined;
+  handles: number;
+  writers: number;
+  /** A handle opened for reading and writing had it as its backing file: a mapping may write to it unseen. */
+  mayBeMapped: boolean;
+  /** The multipart upload under way, for a successor to end. */
+  upload: DirtyRow["upload"];
+  /** O_EXCL created it: the first upload must find nothing there. */
+  exclusive: boolean;
+}

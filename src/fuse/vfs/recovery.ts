@@ -1,0 +1,159 @@
+/**
+ * What a new engine does with the state of the one before it.
+ *
+ * Take-over: the kernel goes on with the node and handle numbers it has, so inodes, handles and open contents are put back; what they
+ * mean is asked of the bucket again when it is needed. New connection: only unsent files matter; each is uploaded as its writer's close
+ * would have done, or put aside when the object was changed elsewhere since.
+ */
+
+import { copyFileSync, mkdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { DriverError, isFault } from "#core/errors.ts";
+import type { DirtyRow, HandleRow, InodeRow } from "#fuse/journal/state-store.ts";
+import type { ContentReader } from "#fuse/read/content-reader.ts";
+import type { DirtyFile } from "#fuse/write/dirty-file.ts";
+import type { VfsContext } from "./context.ts";
+import { Directory } from "./directory.ts";
+import type { Handles } from "./handles.ts";
+import { Inode } from "./inode.ts";
+import { wantsWrite } from "./mode.ts";
+import { decodeAttributes, decodeXattrs } from "./object-metadata.ts";
+import type { OpenContent } from "./open-content.ts";
+import type { Uploads } from "./uploads.ts";
+
+interface Parts {
+  readonly handles: Handles;
+  readonly uploads: Uploads;
+}
+
+export async function recover(context: VfsContext, parts: Parts, takeover: boolean): Promise<void> {
+  const { recovered } = context.state;
+  for (const path of context.spool.orphans(recovered.dirty.values())) {
+    context.log.warn({ path }, "a spool file that no journal entry names was left as it is");
+  }
+  if (!takeover) {
+    for (const row of recovered.dirty.values()) await replay(context, row);
+    return;
+  }
+  restoreInodes(context, recovered.inodes);
+  for (const row of recovered.handles.values()) restoreHandle(context, parts.handles, row, recovered.dirty.get(row.node));
+  for (const row of recovered.dirty.values()) await adoptDirty(context, parts, row);
+}
+
+/** Parents before children: a row's parent is always known, since it had to be looked up first. */
+function restoreInodes({ inodes }: VfsContext, rows: ReadonlyMap<number, InodeRow>): void {
+  const known = new Map<number, Inode>([[inodes.root.node, inodes.root]]);
+  const restore = (row: InodeRow): Inode => {
+    const done = known.get(row.node);
+    if (done !== undefined) return done;
+    const parentRow = rows.get(row.parent);
+    const parent = known.get(row.parent) ?? (parentRow === undefined ? inodes.root : restore(parentRow));
+    const inode = new Inode(row.node, row.kind, parent, row.name);
+    // Its parent has no row: its place is not known, so no key may be made from it.
+    inode.detached = row.unlinked === true || (parentRow === undefined && row.parent !== inodes.root.node) || parent.detached;
+    known.set(row.node, inode);
+    inodes.restore(inode);
+    return inode;
+  };
+  for (const row of rows.values()) {
+    const inode = restore(row);
+    if (!inode.detached && inode.parent !== null) linkChild(inode.parent, inode);
+  }
+}
+
+function linkChild(parent: Inode, inode: Inode): void {
+  parent.directory ??= new Directory();
+  const child = parent.directory.obtain(inode.name);
+  child.inode = inode;
+  child.prefix = inode.kind === "dir";
+}
+
+function restoreHandle(context: VfsContext, handles: Handles, row: HandleRow, dirty: DirtyRow | undefined): void {
+  const inode = findInode(context, row.node);
+  if (inode === undefined) return;
+  if (row.kind === "dir") {
+    handles.restore({ id: row.handle, inode, entries: undefined });
+    return;
+  }
+  inode.content ??= emptyContent(row.backingId);
+  const content = inode.content;
+  content.handles += 1;
+  const writes = wantsWrite(row.flags);
+  if (writes) content.writers += 1;
+  if (dirty !== undefined && content.dirty === undefined) content.dirty = openSpool(context, dirty);
+  handles.restore({ id: row.handle, inode, flags: row.flags, writes });
+}
+
+function emptyContent(backingId: number | undefined): OpenContent {
+  return {
+    backingId,
+    whole: undefined,
+    reader: undefined,
+    dirty: undefined,
+    handles: 0,
+    writers: 0,
+    mayBeMapped: true,
+    upload: undefined,
+    exclusive: false,
+  };
+}
+
+function findInode({ inodes, log }: VfsContext, node: HandleRow["node"]): Inode | undefined {
+  try {
+    return inodes.get(node);
+  } catch {
+    log.warn({ node }, "a handle's node is not in the journal; the handle is lost");
+    return undefined;
+  }
+}
+
+function openSpool({ spool, readers }: VfsContext, row: DirtyRow): DirtyFile {
+  const base: ContentReader | undefined = row.base !== null && row.extents !== null ? readers.open(row.base) : undefined;
+  return spool.recover(row, base);
+}
+
+/** A dirty row of a connection that goes on: its inode gets attributes and content back; without open handles it is sent now. */
+async function adoptDirty(context: VfsContext, { uploads }: Parts, row: DirtyRow): Promise<void> {
+  const inode = findInode(context, row.node);
+  if (inode === undefined || inode.detached) return replay(context, row);
+  inode.content ??= emptyContent(undefined);
+  const content = inode.content;
+  content.dirty ??= openSpool(context, row);
+  inode.version = row.base === null ? null : { ...row.base, lastModified: 0, headers: row.headers, metadata: row.metadata };
+  inode.attributes = decodeAttributes(
+    { key: row.key, size: 0, lastModified: context.clock.now(), headers: row.headers, metadata: row.metadata },
+    context.options,
+  );
+  inode.xattrs = decodeXattrs(row.metadata);
+  inode.validatedAt = context.clock.now();
+  if (content.handles === 0) uploads.retryLater(inode);
+}
+
+/** Uploads a spool file whose connection is gone. Only when the bucket has it, or its owner was told where it is, does it leave the spool. */
+async function replay(context: VfsContext, row: DirtyRow): Promise<void> {
+  const { conditions, state, log } = context;
+  const dirty = openSpool(context, row);
+  try {
+    const condition = row.base !== null && conditions.putIfMatch ? { ifMatch: row.base.etag } : {};
+    await dirty.upload({ key: row.key, headers: row.headers, metadata: row.metadata, ...condition });
+    log.info({ key: row.key }, "a file that was not uploaded before the last end is in the bucket now");
+  } catch (error) {
+    if (!isFault(error, "stale", "not_found")) throw notReplayed(row, error);
+    const kept = keepAside(context, row, dirty);
+    log.warn({ key: row.key, kept }, "the object was changed elsewhere since it was written here; this host's data was put aside");
+  }
+  state.dropDirty(row.node);
+  dirty.discard();
+}
+
+function notReplayed(row: DirtyRow, cause: unknown): DriverError {
+  const { fault, message } = DriverError.from(cause);
+  return new DriverError(fault, `the unsent file ${row.key} could not be uploaded; it is kept: ${message}`, { cause });
+}
+
+function keepAside({ options, clock }: VfsContext, row: DirtyRow, dirty: DirtyFile): string {
+  mkdirSync(options.conflictDir, { recursive: true, mode: 0o700 });
+  const kept = join(options.conflictDir, `${encodeURIComponent(basename(row.key)).slice(0, 180)}.${clock.now()}.${row.node}`);
+  copyFileSync(dirty.path, kept);
+  return kept;
+}

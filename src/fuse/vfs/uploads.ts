@@ -1,0 +1,192 @@
+/**
+ * `Uploads`: brings dirty files into the bucket, at close, fsync and the end, and keeps at it when the store fails.
+ *
+ * No lost update: a version that replaces another says which one it replaces (If-Match), where the store obeys that. When the object was
+ * replaced elsewhere meanwhile, the writer gets `stale`, and the data goes to the conflict folder: it is never dropped.
+ * A failed upload stays in the spool; the closer gets the error and the upload is tried again in the background until it works.
+ */
+import { copyFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { DriverError, isFault } from "#core/errors.ts";
+import type { PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
+import { recordDirty } from "./content-opening.ts";
+import type { VfsContext } from "./context.ts";
+import type { Inode, Version } from "./inode.ts";
+import { attributesOf, storedMetadata } from "./inode-attributes.ts";
+import { pathKey } from "./key-names.ts";
+import type { OpenContent } from "./open-content.ts";
+
+const FIRST_RETRY_MS = 2_000;
+const LAST_RETRY_MS = 60_000;
+
+export class Uploads {
+  readonly #context: VfsContext;
+  /** Closed files whose upload failed. */
+  readonly #failed = new Set<Inode>();
+  #retryMs = FIRST_RETRY_MS;
+  #timer: NodeJS.Timeout | undefined;
+  #retire: (inode: Inode) => Promise<void> = async () => undefined;
+
+  constructor(context: VfsContext) {
+    this.#context = context;
+  }
+
+  /** What to do with a closed file once its upload went through. */
+  onRetried(retire: (inode: Inode) => Promise<void>): void {
+    this.#retire = retire;
+  }
+
+  /** True when closing or syncing the file has something to send. */
+  isDue(inode: Inode): boolean {
+    return inode.content?.dirty !== undefined && !inode.detached && inode.local;
+  }
+
+  /** Uploads the file if it is due. Under the inode's lock. */
+  async upload(inode: Inode): Promise<void> {
+    if (!this.isDue(inode)) return;
+    const { content, parent, name } = inode;
+    const dirty = content?.dirty;
+    if (content === undefined || dirty === undefined) return;
+    const done = parent?.directory?.beginChange(name);
+    try {
+      const { options } = this.#context;
+      const metadata = storedMetadata(inode);
+      const headers = inode.version?.headers ?? (options.storageClass === undefined ? {} : { storageClass: options.storageClass });
+      const key = pathKey(options.prefix, inode);
+      const attributesSent = inode.attributes;
+      const onMultipart = (upload: OpenContent["upload"]) => this.#noteMultipart(inode, content, upload);
+      const { mayBeMapped } = content;
+      const result = await dirty.upload({ key, headers, metadata, mayBeMapped, onMultipart, ...this.#conditions(inode) });
+      inode.version = { etag: result.etag, size: result.size, lastModified: result.dateMs, headers, metadata };
+      // Unless somebody changed them while the bytes were under way.
+      if (inode.attributes === attributesSent) inode.attributesDirty = false;
+      inode.attributes = { ...attributesOf(inode), mtime: result.mtime };
+      content.exclusive = false;
+      this.settle(inode, key);
+      recordDirty(this.#context, inode);
+    } catch (error) {
+      throw this.#onFailure(inode, DriverError.from(error));
+    } finally {
+      done?.();
+    }
+  }
+
+  #noteMultipart(inode: Inode, content: OpenContent, upload: OpenContent["upload"]): void {
+    content.upload = upload;
+    recordDirty(this.#context, inode);
+  }
+
+  /** After the bucket took a new version of the inode: directory, attribute cache and validity follow. */
+  settle(inode: Inode, key: string): void {
+    const { attrs, clock } = this.#context;
+    const version = inode.version;
+    if (!version) return;
+    attrs.put(key, version, { fromPut: true });
+    inode.validatedAt = clock.now();
+    const child = inode.parent?.directory?.obtain(inode.name);
+    if (child !== undefined && !inode.detached && inode.kind !== "dir") {
+      child.object = { key, size: version.size, etag: version.etag, lastModified: version.lastModified };
+      child.inode = inode;
+    }
+  }
+
+  /** What an overwrite of this inode's object must find in the bucket. */
+  #conditions(inode: Inode): PutConditions {
+    const { conditions } = this.#context;
+    if (inode.version) return conditions.putIfMatch ? { ifMatch: inode.version.etag } : {};
+    return inode.content?.exclusive && conditions.putIfNoneMatch ? { ifNoneMatch: "*" } : {};
+  }
+
+  #onFailure(inode: Inode, error: DriverError): DriverError {
+    const { log } = this.#context;
+    if (!isFault(error, "stale", "exists", "not_found")) {
+      log.error({ name: inode.name, error }, "upload failed; the data is kept and will be sent again");
+      return error;
+    }
+    const kept = this.#keepConflict(inode);
+    this.#context.inodes.detach(inode);
+    inode.parent?.directory?.expire();
+    log.warn({ name: inode.name, kept }, "the object was changed elsewhere while it was written here; this host's data was put aside");
+    return new DriverError("stale", `${inode.name} was changed elsewhere while it was written here; this host's data is in ${kept}`, {
+      cause: error,
+    });
+  }
+
+  #keepConflict(inode: Inode): string {
+    const { options, clock } = this.#context;
+    mkdirSync(options.conflictDir, { recursive: true, mode: 0o700 });
+    const kept = join(options.conflictDir, `${encodeURIComponent(inode.name).slice(0, 180)}.${clock.now()}.${inode.node}`);
+    copyFileSync(inode.content?.dirty?.path ?? "", kept);
+    return kept;
+  }
+
+  /** A closed file could not be uploaded: try again later, and again. */
+  retryLater(inode: Inode): void {
+    this.#failed.add(inode);
+    this.#timer ??= setTimeout(() => void this.#retryAll(), this.#retryMs).unref();
+  }
+
+  async #retryAll(): Promise<void> {
+    this.#timer = undefined;
+    const before = this.#failed.size;
+    for (const inode of [...this.#failed]) await this.#retry(inode);
+    this.#retryMs = this.#failed.size < before ? FIRST_RETRY_MS : Math.min(this.#retryMs * 2, LAST_RETRY_MS);
+    if (this.#failed.size > 0) this.#timer ??= setTimeout(() => void this.#retryAll(), this.#retryMs).unref();
+  }
+
+  async #retry(inode: Inode): Promise<void> {
+    try {
+      await inode.lock.run(() => this.upload(inode));
+      this.#failed.delete(inode);
+      await this.#retire(inode);
+    } catch (error) {
+      if (inode.detached) this.#failed.delete(inode);
+      this.#context.log.debug({ name: inode.name, error: DriverError.from(error) }, "another try to upload failed");
+    }
+  }
+
+  /** Changes only what the object's metadata says, by a copy onto itself; its bytes stay where they are. Under the inode's lock. */
+  async storeAttributes(inode: Inode): Promise<void> {
+    const { options } = this.#context;
+    const done = inode.parent?.directory?.beginChange(inode.name);
+    try {
+      const key = pathKey(options.prefix, inode);
+      const metadata = storedMetadata(inode);
+      const version = inode.version;
+      if (!version) return;
+      const result: PutResult = await this.#copyOntoItself(key, version, metadata);
+      inode.version = { ...version, etag: result.etag, lastModified: result.dateMs, metadata };
+      inode.attributesDirty = false;
+      this.settle(inode, key);
+    } catch (error) {
+      inode.attributes = undefined; // the bucket's are the truth again
+      inode.attributesDirty = false;
+      throw isFault(error, "not_found") ? new DriverError("stale", `${inode.name} was removed elsewhere`, { cause: error }) : error;
+    } finally {
+      done?.();
+    }
+  }
+
+  #copyOntoItself(key: string, version: Version, metadata: UserMetadata): Promise<PutResult> {
+    const { store, conditions } = this.#context;
+    const replace = { headers: version.headers, metadata };
+    return store.copy(key, key, {
+      replace,
+      sourceSize: version.size,
+      ...(conditions.copySourceIfMatch ? { sourceIfMatch: version.etag } : {}),
+    });
+  }
+
+  /** Uploads all that is due; throws the first failure after trying every file. */
+  async all(): Promise<void> {
+    const due = [...this.#context.inodes.all()].filter((inode) => this.isDue(inode));
+    const results = await Promise.allSettled(due.map((inode) => inode.lock.run(() => this.upload(inode))));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    for (const inode of [...this.#failed]) await this.#retry(inode);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
