@@ -10,6 +10,8 @@ export interface QueuedPart {
   heldBytes: number;
   /** Whether its bytes are on the disk too; undefined until that is known. */
   kept: boolean | undefined;
+  /** It is being written to the disk at this moment. */
+  isWriting: boolean;
   /** Last time that somebody asked for its bytes, or that they came. */
   touchedMs: number;
   /** Nobody is going to read it from memory. */

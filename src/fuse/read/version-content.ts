@@ -102,6 +102,7 @@ export class VersionContent implements PrefetchSource {
       stream,
       heldBytes: end - start,
       kept: undefined,
+      isWriting: false,
       touchedMs: Date.now(),
       diskOnly,
       settled: Promise.resolve(),
@@ -222,6 +223,8 @@ export class VersionContent implements PrefetchSource {
   async #settle(part: QueuedPart): Promise<void> {
     const { stream } = part;
     if (stream.length < part.heldBytes) this.#giveBack(part, part.heldBytes - stream.length);
+    // Before it waits for its turn at the disk: memory may be short already.
+    this.#dropConsumed();
     part.kept = stream.length > 0 && (await this.#sources.diskTurns.take(() => this.#keep(part)));
     part.touchedMs = Date.now();
     if (stream.length === 0 || part.diskOnly) this.#drop(part);
@@ -229,18 +232,17 @@ export class VersionContent implements PrefetchSource {
     this.#dropConsumed();
   }
 
-  /**
-   * Writes the part to the disk. A disk that is slower than the network must not fill the memory: when that is short, what has been
-   * read already is let go unwritten.
-   */
-  async #keep({ stream, diskOnly }: QueuedPart): Promise<boolean> {
-    const { budget } = this.#sources;
-    if (!diskOnly && stream.isConsumed && budget.usedBytes > budget.limitBytes) return false;
+  /** Writes the part to the disk, unless it was given up while it waited. */
+  async #keep(part: QueuedPart): Promise<boolean> {
+    if (part.heldBytes === 0) return false;
+    part.isWriting = true;
     try {
-      return (await this.#partial?.write(stream.start, stream.chunks)) ?? false;
+      return (await this.#partial?.write(part.stream.start, part.stream.chunks)) ?? false;
     } catch (error) {
       this.#sources.log(`cannot keep ${this.id.key} in the cache`, error);
       return false;
+    } finally {
+      part.isWriting = false;
     }
   }
 
@@ -253,9 +255,16 @@ export class VersionContent implements PrefetchSource {
     }
   }
 
+  /**
+   * Drops what was read once through and is on the disk. When memory is short, also what still waits for the disk: one that is slower
+   * than the network must not fill the memory, so such parts are let go unwritten.
+   */
   #dropConsumed(): void {
+    const { budget } = this.#sources;
     for (const part of this.#parts.list()) {
-      if (part.kept !== undefined && part.stream.isConsumed && !part.stream.isWaitedFor) this.#drop(part);
+      if (!part.stream.isConsumed || part.stream.isWaitedFor) continue;
+      const waitsForDisk = part.stream.hasEnded && !part.isWriting && !part.diskOnly;
+      if (part.kept !== undefined || (waitsForDisk && budget.usedBytes > budget.limitBytes)) this.#drop(part);
     }
   }
 

@@ -8,6 +8,7 @@ const partOf = (start: number, end: number): QueuedPart => ({
   stream: { start, end } as PartStream,
   heldBytes: end - start,
   kept: undefined,
+  isWriting: false,
   touchedMs: 0,
   diskOnly: false,
   settled: Promise.resolve(),
