@@ -46,6 +46,8 @@ export class BucketFileSystem implements FileSystem {
     const names = new Names(context, { lookup, files, attributes, uploads });
     this.#rename = new Rename(context, { lookup, files, names, uploads });
     this.#streams = new DirectoryStreams(context, this.#handles, lookup, (inode) => this.#entry(inode));
+    // The root is there before anything is asked; its marker, where a prefix has one, is seen by the first listing.
+    lookup.apply(context.inodes.root, undefined);
     this.#lookup = lookup;
     this.#uploads = uploads;
     this.#files = files;

@@ -62,9 +62,15 @@ export class Lookup {
 
   /** Makes sure that the inode still is what its name means. Throws `stale` when it is gone or replaced. */
   async revalidate(inode: Inode): Promise<void> {
-    if (inode.detached || inode.parent === null || inode.local || this.#isFresh(inode)) return;
+    if (inode.detached || inode.local || this.#isFresh(inode)) return;
+    if (inode.parent === null) return this.#revalidateRoot(inode);
     const found = await this.find(inode.parent, inode.name);
     if (found !== inode) throw new DriverError("stale", `${inode.name} was removed or replaced`);
+  }
+
+  /** A mount's root is always there; only its marker may change, where it has one. */
+  async #revalidateRoot(root: Inode): Promise<void> {
+    if (root.attributes === undefined) this.apply(root, await this.#head(directoryKey(this.#context.options.prefix, root)));
   }
 
   /** Lists the directory whole (all pages) unless a listing within the TTL is there. */
@@ -124,7 +130,7 @@ export class Lookup {
   /** The directory's own attributes, as far as the listing of it tells: its marker is the first key in it. */
   #applyMarker(inode: Inode, marker: ListedObject | null): void {
     const held = inode.version;
-    if (inode.attributesDirty || inode.parent === null || held === undefined) return;
+    if (inode.attributesDirty || held === undefined) return;
     if (marker === null) {
       inode.version = null;
     } else if (held !== null && isSameVersion(held, marker)) {

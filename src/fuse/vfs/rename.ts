@@ -200,7 +200,7 @@ export class Rename {
     const worker = async () => {
       for (let item = keys[next++]; item !== undefined; item = keys[next++]) {
         const target = newPrefix + item.key.slice(oldPrefix.length);
-        await store.copy(item.key, target, { sourceSize: item.size });
+        await this.#copy(item.key, item.size, target);
         made.push(target);
       }
     };
@@ -209,6 +209,17 @@ export class Rename {
     if (failed === undefined) return;
     await store.deleteMany(made);
     throw failed.reason;
+  }
+
+  /** versitygw refuses to copy a key that ends in "/"; a marker is empty, so it is as good to put it anew. */
+  async #copy(source: string, size: number, target: string): Promise<void> {
+    const { store } = this.#context;
+    if (size === 0 && source.endsWith("/")) {
+      const { headers, metadata } = await store.head(source);
+      await store.put(target, new Uint8Array(0), { headers, metadata });
+    } else {
+      await store.copy(source, target, { sourceSize: size });
+    }
   }
 
   /** Keys and times below are new: everything known by listing is asked again. */
