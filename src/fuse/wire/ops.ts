@@ -151,7 +151,8 @@ type InArgs<R> = R extends { readonly in: Struct<infer S> } ? [input: Values<S>]
 type NameArgs<R> = R extends { readonly names: 1 } ? [name: string] : R extends { readonly names: 2 } ? [name: string, second: string] : [];
 type PayloadArgs<R> = R extends { readonly payload: true } ? [payload: Uint8Array] : [];
 type ReplyOf<K> = K extends "none" | "empty"
-  ? void
+  ? // biome-ignore lint/suspicious/noConfusingVoidType: it is the return type of a handler
+    void
   : K extends "bytes"
     ? Bytes
     : K extends "size-or-bytes"
