@@ -1,6 +1,6 @@
 /** Starts `bucketmount` processes, from source, and knows afterwards which of them (and of their children) are left. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -51,16 +51,43 @@ async function stop(child: ChildProcess, exited: Promise<number>): Promise<void>
   clearTimeout(force);
 }
 
-/** Pids of all living processes that were started for `dir`, directly or by one of ours. */
+/** Pids of all living processes that were started for `dir`, directly or by one of ours, or that hold a file below it open. */
 export function processesOf(dir: string): number[] {
   const pids = readdirSync("/proc").map(Number).filter(Number.isInteger);
-  return pids.filter((pid) => pid !== process.pid && readProc(pid, "environ").split("\0").includes(`${MARK}=${dir}`));
+  return pids.filter((pid) => pid !== process.pid && (holdsFileBelow(pid, dir) || carriesMark(pid, dir)));
 }
 
-/** A zombie's environment is empty, so it does not count as living. */
-function readProc(pid: number, file: string): string {
+function holdsFileBelow(pid: number, dir: string): boolean {
+  return list(`/proc/${pid}/fd`).some((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(`${dir}/`);
+    } catch {
+      return false;
+    }
+  });
+}
+
+/**
+ * A zombie's environment is empty, so it does not count as living. One with a thread that waits in the kernel (state D, proc(5)) is not
+ * asked: reading its environment waits for the same lock, and a process that hangs on somebody's dead mount would take us with it.
+ */
+function carriesMark(pid: number, dir: string): boolean {
+  const stats = list(`/proc/${pid}/task`).map((thread) => text(`/proc/${pid}/task/${thread}/stat`));
+  const waits = stats.some((stat) => stat.slice(stat.lastIndexOf(")") + 2).startsWith("D"));
+  return !waits && text(`/proc/${pid}/environ`).split("\0").includes(`${MARK}=${dir}`);
+}
+
+function list(folder: string): string[] {
   try {
-    return readFileSync(`/proc/${pid}/${file}`, "utf8");
+    return readdirSync(folder);
+  } catch {
+    return []; // gone meanwhile
+  }
+}
+
+function text(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
   } catch {
     return ""; // gone meanwhile, or a kernel thread
   }
