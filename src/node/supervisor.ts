@@ -6,6 +6,9 @@
  *   engine crashes           -> successor with `takeover`, at once, then after 100 ms, 200 ms ... 5 s, as long as it is mounted
  *   somebody unmounts        -> engine reads ENODEV, uploads what is left, exits 0 (or 3: data stays in the spool) -> ended
  *
+ * This process must never hold a file open on a mount that it supervises: starting a successor closes the copy of that descriptor
+ * in the new process, the kernel asks the engine to flush it, and there is none.
+ *
  * If the supervisor itself dies, its engine serves on until the unmount; only restarts and reports are lost.
  */
 import { closeSync } from "node:fs";
@@ -16,13 +19,15 @@ import type { Logger } from "#core/log.ts";
 import type { EngineConfig, EngineStatus } from "#fuse/engine/protocol.ts";
 import { within } from "./deadline.ts";
 import { describeExit, type EngineCommand, type EngineExit, EngineProcess, engineEnvironment } from "./engine-process.ts";
-import type { KernelMounts } from "./kernel-mounts.ts";
+import type { FuseMountRequest, KernelMounts } from "./kernel-mounts.ts";
 import { isOurs, readMounts, topMount } from "./mounts.ts";
 import { identify } from "./process-identity.ts";
-import { StateFolder } from "./state-folder.ts";
+import type { StateFolder } from "./state-folder.ts";
 
 export interface SuperviseOptions {
   readonly config: Omit<EngineConfig, "takeover">;
+  /** The claimed `config.stateDir`: let go at the end, discarded when the first start fails. */
+  readonly folder: StateFolder;
   readonly command: EngineCommand;
   readonly mounts: KernelMounts;
   readonly log: Logger;
@@ -47,6 +52,8 @@ export interface MountHealth {
 
 /** A cold start of Node, the store's probe and a recovery of the journal take seconds on a busy machine. */
 const READY_MS = 60_000;
+/** A mount with a living connection and a dead engine answers when the successor does. */
+const ANSWER_MS = 5000;
 /** An engine that lived this long was no part of a crash loop. */
 const STABLE_MS = 30_000;
 /** Without a mount there is nobody to wait for us: so many successors may try to upload what is left. */
@@ -64,26 +71,25 @@ export function restartDelayMs(attempt: number): number {
  * mount(2); nothing is left behind then: no mount, no process, no folder that this call made.
  */
 export async function superviseMount(options: SuperviseOptions): Promise<MountSupervisor> {
-  const { config, mounts } = options;
-  const folder = await StateFolder.claim(config.stateDir, config.mountPoint);
+  const { config, mounts, folder } = options;
   let deviceFd: number | undefined;
   let mounted = false;
   let engine: EngineProcess | undefined;
   try {
-    deviceFd = mounts.openDevice();
-    mounts.mountFuse(deviceFd, sourceName(config), config.mountPoint, config.options);
+    deviceFd = mounts.openFuseDevice();
+    await mounts.mountFuse(deviceFd, config.mountPoint, mountRequest(config));
     mounted = true;
     const device = await deviceOf(config.mountPoint);
     engine = startEngine(options, deviceFd, false);
     const readyMs = options.readyMs ?? READY_MS;
     await within(readyMs, `the engine of ${config.mountPoint}`, engine.ready);
     await within(readyMs, `the mount on "${config.mountPoint}"`, statfs(config.mountPoint));
-    const supervisor = new MountSupervisor(options, folder, deviceFd, device, engine);
+    const supervisor = new MountSupervisor(options, deviceFd, device, engine);
     await supervisor.recordEngine();
     return supervisor;
   } catch (error) {
     engine?.kill();
-    if (mounted) mounts.unmount(config.mountPoint, { lazy: true });
+    if (mounted) await mounts.unmount(config.mountPoint, { lazy: true });
     if (deviceFd !== undefined) closeSync(deviceFd);
     await engine?.exited;
     await folder.discard();
@@ -97,9 +103,25 @@ function startEngine(options: SuperviseOptions, deviceFd: number, takeover: bool
   return new EngineProcess({ command, deviceFd, config: { ...config, takeover }, env, logFd });
 }
 
-/** What `mount` and `df` show as the device. */
-function sourceName({ store }: Pick<EngineConfig, "store">): string {
-  return `s3://${store.bucket}${store.prefix === "" ? "" : `/${store.prefix.replace(/\/$/, "")}`}`;
+function mountRequest({ store, options }: Pick<EngineConfig, "store" | "options">): FuseMountRequest {
+  return {
+    // What `mount` and `df` show as the device.
+    source: `s3://${store.bucket}${store.prefix === "" ? "" : `/${store.prefix.replace(/\/$/, "")}`}`,
+    allowOther: options.allowOther,
+    readOnly: options.readOnly,
+    noSuid: options.noSuid,
+    noDev: options.noDev,
+    noExec: options.noExec,
+    extra: options.kernelOptions,
+  };
+}
+
+/** True when the path is a FUSE mount whose connection has ended: the kernel answers for it with ENOTCONN at once. */
+export async function isDead(mountPoint: string): Promise<boolean> {
+  return within(ANSWER_MS, `"${mountPoint}"`, statfs(mountPoint)).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === "ENOTCONN",
+  );
 }
 
 /** The mount's `major:minor`; it names the connection wherever it is mounted. */
@@ -125,9 +147,9 @@ export class MountSupervisor {
   #failuresInRow = 0;
   #ended = false;
 
-  constructor(options: SuperviseOptions, folder: StateFolder, deviceFd: number, device: string, engine: EngineProcess) {
+  constructor(options: SuperviseOptions, deviceFd: number, device: string, engine: EngineProcess) {
     this.#options = options;
-    this.#folder = folder;
+    this.#folder = options.folder;
     this.#deviceFd = deviceFd;
     this.#engine = engine;
     this.#ready = engine.ready;
@@ -183,7 +205,7 @@ export class MountSupervisor {
       if (await this.#isMounted()) throw new DriverError("in_use", `another file system is mounted over "${config.mountPoint}"`);
       return;
     }
-    mounts.unmount(config.mountPoint, { lazy });
+    await mounts.unmount(config.mountPoint, { lazy });
   }
 
   /** Follows the engine and its successors to the end. */
@@ -255,7 +277,10 @@ export class MountSupervisor {
     try {
       closeSync(this.#deviceFd);
       const row = topMount(await readMounts(), this.config.mountPoint);
-      if (row?.device === this.device) this.#options.mounts.unmount(this.config.mountPoint, { lazy: true });
+      // The number may be that of a new mount by now: only one that says ENOTCONN is the dead one.
+      if (row?.device === this.device && (await isDead(this.config.mountPoint))) {
+        await this.#options.mounts.unmount(this.config.mountPoint, { lazy: true });
+      }
       await this.#folder.release();
     } catch (error) {
       this.#log.warn({ error }, "cannot clean up after the mount");
