@@ -1,4 +1,5 @@
 /** The connections: undici's pool, with TLS trust, and through a proxy where the environment names one. */
+import { X509Certificate } from "node:crypto";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 import { type Dispatcher, EnvHttpProxyAgent, Pool } from "undici";
 import { DriverError } from "#core/errors.ts";
@@ -29,12 +30,24 @@ export function createDispatcher({ origin, connections, caBundle }: DispatcherCo
 
 /** Node's roots, the machine's own, and the bundle. One context for all connections: making it parses all certificates. */
 function trust(caBundle: string | undefined): SecureContext {
-  const ca = new Set([...getCACertificates("default"), ...getCACertificates("system"), ...(caBundle === undefined ? [] : [caBundle])]);
+  const ca = new Set([
+    ...getCACertificates("default"),
+    ...getCACertificates("system"),
+    ...(caBundle === undefined ? [] : certificatesIn(caBundle)),
+  ]);
+  return createSecureContext({ ca: [...ca] });
+}
+
+/** Node passes over what it cannot read, and the first connection would fail without a hint. */
+function certificatesIn(caBundle: string): readonly string[] {
+  const found = caBundle.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
   try {
-    return createSecureContext({ ca: [...ca] });
+    for (const pem of found) new X509Certificate(pem);
   } catch (cause) {
-    throw new DriverError("bad_argument", "the CA bundle is not PEM", { cause });
+    throw new DriverError("bad_argument", "the CA bundle holds a certificate that cannot be read", { cause });
   }
+  if (found.length === 0) throw new DriverError("bad_argument", "the CA bundle holds no PEM certificate");
+  return found;
 }
 
 function hasProxy(origin: string): boolean {

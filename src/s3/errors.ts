@@ -141,6 +141,8 @@ function faultOf(refusal: Refusal): Fault {
   if (isWrongRegion(refusal)) return "bad_argument";
   if (status === 412 || code === "PreconditionFailed") return faultOfCondition(refusal);
   const known = S3_FAULTS[code];
+  // A server that passes over `?versioning` or `?tagging` takes the PUT for a CreateBucket.
+  if (known === "exists" && refusal.operation !== "CreateBucket") return "not_implemented";
   // HEAD has no body: of a bucket, 404 can mean only one thing.
   if (refusal.operation === "HeadBucket" && status === 404) return "no_bucket";
   // An If-Match on a key that is gone is answered 404: the version that was seen has been replaced by none.
@@ -177,6 +179,7 @@ function messageOf(refusal: Refusal, fault: Fault): string {
 /** Which part of the credentials is wrong, as the subject of "... by ENDPOINT". */
 const CREDENTIAL_HINTS: Readonly<Record<string, string>> = {
   InvalidAccessKeyId: "the access key id is not known",
+  XAdminUserNotFound: "the access key id is not known",
   SignatureDoesNotMatch: "the secret access key does not belong to the access key id and is refused",
   ExpiredToken: "the session token has expired and is refused",
   InvalidToken: "the session token is refused",

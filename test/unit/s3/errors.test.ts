@@ -12,7 +12,7 @@ describe("errorOfRefusal", () => {
   it("knows every code of the table, whatever the status", () => {
     for (const [code, fault] of Object.entries(S3_FAULTS)) {
       expect(FAULTS[fault]).toBeDefined();
-      expect([code, faultOf({ code, status: 400 })]).toEqual([code, fault]);
+      expect([code, faultOf({ operation: "CreateBucket", code, status: 400 })]).toEqual([code, fault]);
     }
   });
 
@@ -47,6 +47,10 @@ describe("errorOfRefusal", () => {
     expect(faultOf({ ...refused, creating: true, replacing: true, condition: "If-Match" })).toBe("stale");
     expect(faultOf({ operation: "PutObject", status: 404, code: "NoSuchKey", replacing: true })).toBe("stale");
     expect(faultOf({ operation: "CopyObject", status: 404, code: "NoSuchKey", replacing: true })).toBe("not_found");
+  });
+
+  it("knows that a server took another PUT for CreateBucket", () => {
+    expect(faultOf({ operation: "PutBucketVersioning", status: 409, code: "BucketAlreadyExists" })).toBe("not_implemented");
   });
 
   it("knows that HEAD 404 of a bucket means the bucket", () => {
