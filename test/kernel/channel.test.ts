@@ -1,6 +1,7 @@
 /** The channel and the bridge on a real mount, served by a child process. Only asynchronous calls touch the mount. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { closeSync, promises as fs } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +14,7 @@ import { type MemoryMount, mountMemory } from "../support/memory-mount.ts";
 import { MountUser } from "../support/mount-user.ts";
 
 const run = promisify(execFile);
+const CRASHER = new URL("../support/crash-while-serving.ts", import.meta.url).pathname;
 const MIB = 1 << 20;
 const SLOW_SIZE = 4 * MIB;
 
@@ -266,6 +268,24 @@ describe.skipIf(skip)("a take-over", () => {
     done = true;
     await reading;
     expect(await mount.unmount()).toBe(0);
+  });
+});
+
+describe.skipIf(skip)("a server that fails", () => {
+  test.each([
+    ["exit", 7],
+    ["throw", 1],
+  ])("ends by %s although reads of the device are blocked", async (how, expected) => {
+    await using folder = await fs.mkdtempDisposable(join(tmpdir(), "bucketmount-crash-"));
+    const fd = openFuseDevice();
+    await mountFuse(fd, folder.path, { source: "crash", allowOther: true });
+    try {
+      const server = spawn(process.execPath, ["-C", "source", CRASHER, how], { stdio: ["ignore", "ignore", "ignore", fd] });
+      expect(await once(server, "exit")).toEqual([expected, null]);
+    } finally {
+      await unmount(folder.path, { force: true, lazy: true });
+      closeSync(fd);
+    }
   });
 });
 

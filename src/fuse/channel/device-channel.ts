@@ -15,6 +15,7 @@ import { ReplyEncoder } from "#fuse/wire/encode.ts";
 import { encodeInvalEntry, encodeInvalInode, encodeResend } from "#fuse/wire/notify.ts";
 import { OPS, opcodeName } from "#fuse/wire/ops.ts";
 import type { ChannelOptions, KernelChannel, KernelFeatures } from "./channel.ts";
+import { exitAtOnce } from "./libc.ts";
 import { RequestLoop } from "./loop.ts";
 import { closeBacking, openBacking, tryBacking } from "./passthrough.ts";
 import { type Agreement, agreementOf, encodeInit, initFlagNames, MAX_WRITE, negotiate } from "./session.ts";
@@ -27,6 +28,20 @@ const SPARED_THREADS = 2;
 const EIO = 5;
 
 const readFd = promisify(read);
+
+/**
+ * While reads are blocked the process could not end: libuv joins its threads on the way out, also after process.exit and an
+ * uncaught exception, and a blocked one never comes. So the last listener of "exit" leaves by _exit(2).
+ */
+async function whileReading<T>(work: () => Promise<T>): Promise<T> {
+  const leave = (code: number): void => exitAtOnce(code);
+  process.on("exit", leave);
+  try {
+    return await work();
+  } finally {
+    process.off("exit", leave);
+  }
+}
 
 /**
  * Opens the channel: answers INIT, or resumes. Resolves when the mount works, apart from `serve` being called. Throws
@@ -56,7 +71,7 @@ function sendResend(fd: number): boolean {
 
 /** Waits for INIT, agrees, tells `beforeInit`, answers. Returns the answer's bytes. */
 async function answerInit(options: ChannelOptions, log: Logger): Promise<Uint8Array> {
-  const { header, offer } = await readInit(options.fd);
+  const { header, offer } = await whileReading(() => readInit(options.fd));
   const encoder = new ReplyEncoder();
   try {
     const answer = negotiate(offer, options);
@@ -130,7 +145,7 @@ class DeviceChannel implements KernelChannel {
       lostRequests: this.#options.resume !== undefined && !this.features.resend,
       log: this.#log,
     });
-    return loop.run();
+    return whileReading(() => loop.run());
   }
 
   registerBacking(fd: number): number | undefined {

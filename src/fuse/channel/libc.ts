@@ -12,6 +12,7 @@ import { DriverError, type Fault } from "#core/errors.ts";
 const self = koffi.load(null);
 const mountCall = self.func("int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)");
 const umountCall = self.func("int umount2(const char *target, int flags)");
+const exitCall = self.func("void _exit(int status)");
 const ioctlCall = self.func("int ioctl(int fd, unsigned long request, void *argument)");
 
 /** mount(2)'s flags, from <linux/mount.h>. */
@@ -75,4 +76,9 @@ export function umount2(target: string, flags: number): Promise<number> {
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {
   const result: number = ioctlCall(fd, request, argument);
   return result < 0 ? -koffi.errno() : result;
+}
+
+/** _exit(2): ends the process without running anything on the way out. */
+export function exitAtOnce(status: number): void {
+  exitCall(status);
 }

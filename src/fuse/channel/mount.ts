@@ -1,7 +1,7 @@
 /**
  * Opening /dev/fuse, and the mount table: mount, bind, unmount.
  */
-import { openSync, readFileSync, realpathSync } from "node:fs";
+import { openSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DriverError } from "#core/errors.ts";
 import { MNT, MS, mount, systemError, UMOUNT_NOFOLLOW, umount2 } from "./libc.ts";
@@ -161,4 +161,19 @@ export function parseMountInfo(text: string): MountEntry[] {
 /** This process's mounts, oldest first: of several on one directory the last is on top. Touches no mount. */
 export function mountEntries(): MountEntry[] {
   return parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
+}
+
+/**
+ * Sets how far the kernel reads ahead in a mount: /sys/class/bdi/MAJOR:MINOR/read_ahead_kb. INIT cannot ask for more than the
+ * kernel's default of 128 KiB, which is also the largest READ of a sequential reader until this is raised. Needs root, and INIT
+ * answered before (it resets the value). Throws `denied` or `not_found`.
+ */
+export function setReadAhead(entry: Pick<MountEntry, "device">, sizeBytes: number): void {
+  const path = `/sys/class/bdi/${entry.device}/read_ahead_kb`;
+  try {
+    writeFileSync(path, String(Math.floor(sizeBytes / 1024)));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new DriverError(code === "ENOENT" ? "not_found" : "denied", `${path}: ${code}`, { cause: error });
+  }
 }
