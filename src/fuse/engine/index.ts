@@ -7,7 +7,7 @@
  * Order at the start: the store is asked first, so that a wrong bucket or key is one clear error; then the connection; then what
  * a predecessor left. Order at the end: the mount is gone, what is unsent goes to the bucket, then the folders are let go.
  */
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "#core/clock.ts";
 import { DriverError } from "#core/errors.ts";
@@ -37,6 +37,8 @@ const FILL_AT_OPEN_BYTES = 4 << 20;
 /** The first requests to a store: as long as somebody waits at a prompt for "mounted" or for what is wrong. */
 const ACCESS_DEADLINE_MS = 20_000;
 const PROBE_DEADLINE_MS = 30_000;
+/** What the probe found, in the state folder. */
+const ABILITIES_FILE = "store-abilities.json";
 
 /** What a store is believed to obey when it may not be probed: nothing. */
 const NO_ABILITIES: StoreAbilities = {
@@ -90,8 +92,9 @@ class Engine {
 
   static async open(config: EngineConfig, hooks: EngineHooks): Promise<Engine> {
     const store = createObjectStore(config.store);
-    const abilities = await examineStore(store, config, hooks.log);
     mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+    const abilities = config.takeover ? knownAbilities(config) : await examineStore(store, config, hooks.log);
+    store.listMetadata = abilities.listMetadata;
     const state = openStateStore({
       dir: join(config.stateDir, "journal"),
       onDamage: (damage) => hooks.log.error({ damage }, "the journal is damaged; what comes after the damage is lost"),
@@ -186,10 +189,20 @@ async function examineStore(store: S3ObjectStore, config: EngineConfig, log: Log
   try {
     const abilities = await probeObjectStore(store, "", { deadlineMs: PROBE_DEADLINE_MS });
     log.info({ abilities }, "probed the store");
+    writeFileSync(join(config.stateDir, ABILITIES_FILE), JSON.stringify(abilities));
     return abilities;
   } catch (error) {
     // Keys that may only read can still mount: writes will then tell what is not allowed.
     log.warn({ error }, "the store could not be probed; no conditional requests are used");
+    return NO_ABILITIES;
+  }
+}
+
+/** A successor asks nothing: applications wait for it, and the store may be what made its predecessor fail. */
+function knownAbilities(config: EngineConfig): StoreAbilities {
+  try {
+    return { ...NO_ABILITIES, ...(JSON.parse(readFileSync(join(config.stateDir, ABILITIES_FILE), "utf8")) as StoreAbilities) };
+  } catch {
     return NO_ABILITIES;
   }
 }
