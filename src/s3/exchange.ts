@@ -1,6 +1,6 @@
 /**
- * One HTTP request and its response on undici's handler interface, which spares the streams and promises that `request()`
- * makes: 4 KiB GETs take a third less CPU.
+ * One HTTP request and its response, on undici's handler interface: no stream and no promise per chunk, and the chunks are
+ * the socket's own buffers.
  */
 import type { Dispatcher } from "undici";
 import { DriverError } from "#core/errors.ts";
@@ -78,7 +78,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#limits = limits;
     const { origin, method, path, headers, body } = request;
     try {
-      dispatcher.dispatch({ origin, method: method as Dispatcher.HttpMethod, path, headers, body: body as Uint8Array | null }, this);
+      // `reset: false`: undici would close the connection after each HEAD, against servers that answer one with a body.
+      const options = { origin, method: method as Dispatcher.HttpMethod, path, headers, body: body as Uint8Array | null, reset: false };
+      dispatcher.dispatch(options, this);
     } catch (error) {
       this.#fail(error);
     }

@@ -2,7 +2,8 @@
  * The public face of `s3`: the one folder that talks to S3.
  *
  * Two ways lead there. Objects (get, put, head, list, copy, delete, parts) go through `ObjectStore`: our own client on undici,
- * because the file system's cost is the cost of these calls, and there it takes a third of the SDK's CPU time. Buckets
+ * because the file system's cost is the cost of these calls (`test/bench/s3-client.ts`, against MinIO, CPU each: HEAD 0.13 ms
+ * beside the SDK's 0.83, GET of 4 KiB 0.14 and 0.74, PUT of 4 KiB 0.24 and 0.76, GET of 8 MiB 7.7 and 16, PUT of 8 MiB 10 and 21). Buckets
  * (create, versions, tags, uploads) go through `BucketAdmin` on the AWS SDK, which is loaded only by who makes one.
  */
 import { createCredentialProvider } from "./credentials.ts";
