@@ -1,4 +1,6 @@
 /** The generated documents as pure functions of the tables: errors, options, layers. */
+
+import { PARAMETERS } from "#controller/parameters.ts";
 import { ERRNO } from "#core/errno.ts";
 import { FAULTS } from "#core/errors.ts";
 import { MOUNT_OPTIONS } from "#core/options.ts";
@@ -78,6 +80,15 @@ StorageClass. \`-\` and \`_\` in a name are the same. An unknown or wrong option
 (\`defaults\`, \`_netdev\`, \`noatime\`, \`x-systemd.*\` ...) are accepted and change nothing.
 
 ${table(["option", "value", "default", "flag of `mount`", "meaning"], rows)}
+
+# StorageClass parameters
+
+What CreateVolume takes. An unknown parameter or a wrong value is refused by name.
+
+${table(
+  ["parameter", "value"],
+  Object.entries(PARAMETERS).map(([name, { form }]) => [`\`${name}\``, form]),
+)}
 `;
 }
 

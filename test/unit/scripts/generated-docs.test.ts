@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { PARAMETERS } from "#controller/parameters.ts";
 import { FAULTS } from "#core/errors.ts";
 import { MOUNT_OPTIONS } from "#core/options.ts";
 import { between, errorsDoc, layersDoc, optionsDoc, table } from "../../../scripts/generated-docs.ts";
@@ -21,6 +22,6 @@ it("`table` escapes the bars of its cells", () => {
 it("each table's rows are all in its document", () => {
   const rows = (text: string) => text.split("\n").filter((line) => line.startsWith("| `"));
   expect(rows(errorsDoc())).toHaveLength(Object.keys(FAULTS).length);
-  expect(rows(optionsDoc())).toHaveLength(Object.keys(MOUNT_OPTIONS).length);
+  expect(rows(optionsDoc())).toHaveLength(Object.keys(MOUNT_OPTIONS).length + Object.keys(PARAMETERS).length);
   expect(rows(layersDoc())).toHaveLength(Object.keys(LAYERS).length);
 });
