@@ -345,7 +345,7 @@ class SdkBucketAdmin implements BucketAdmin {
         ...(/^(?:Unknown|UnknownError|\d+)$/.test(name)
           ? { code: "", message: "" }
           : { code: name, message: message === "UnknownError" ? "" : message }),
-        rightRegion: ($response?.headers as Record<string, string> | undefined)?.["x-amz-bucket-region"],
+        rightRegion: $response?.headers["x-amz-bucket-region"],
       },
       thrown,
     );

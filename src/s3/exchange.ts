@@ -79,7 +79,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { origin, method, path, headers, body } = request;
     try {
       // `reset: false`: undici would close the connection after each HEAD, against servers that answer one with a body.
-      const options = { origin, method: method as Dispatcher.HttpMethod, path, headers, body: body as Uint8Array | null, reset: false };
+      const options = { origin, method, path, headers, body: body as Uint8Array | null, reset: false };
       dispatcher.dispatch(options, this);
     } catch (error) {
       this.#fail(error);

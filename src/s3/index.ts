@@ -11,13 +11,10 @@ import { type ProbeOptions, probeStore, type StoreAbilities } from "./probe.ts";
 import { S3ObjectStore, type S3StoreConfig } from "./s3-object-store.ts";
 import type { StoreConfig } from "./store-config.ts";
 
-export type { BucketAdmin, BucketAdminConfig } from "./bucket-admin.ts";
 export { createBucketAdmin } from "./buckets.ts";
-export type { StoreStats } from "./http.ts";
-export { readPasswdFile } from "./passwd-file.ts";
 export { probeStore, type StoreAbilities } from "./probe.ts";
 export { S3ObjectStore } from "./s3-object-store.ts";
-export type { CredentialSource, StoreConfig } from "./store-config.ts";
+export type { StoreConfig } from "./store-config.ts";
 
 /** What has a default and is not part of a volume's configuration. */
 export type StoreTuning = Omit<Partial<S3StoreConfig>, "bucket" | "endpoint" | "region" | "pathStyle" | "caBundle" | "credentials">;

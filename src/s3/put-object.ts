@@ -1,6 +1,6 @@
 /** PutObject. */
 import { createHash } from "node:crypto";
-import { type DriverError, isFault } from "#core/errors.ts";
+import { isFault } from "#core/errors.ts";
 import { headObject } from "./get-object.ts";
 import type { S3Http } from "./http.ts";
 import { etagOf, headersOfConditions, headersOfObject, putResultOf } from "./object-headers.ts";
@@ -33,7 +33,7 @@ export async function standingAfterRepeat(
   error: unknown,
   options: CallOptions,
 ): Promise<ObjectInfo | undefined> {
-  if (!isFault(error, "exists", "stale", "not_found") || (error as DriverError).context.repeated !== true) return undefined;
+  if (!isFault(error, "exists", "stale", "not_found") || error.context.repeated !== true) return undefined;
   return headObject(http, key, options).catch(() => undefined);
 }
 

@@ -28,7 +28,7 @@ export interface ScriptedS3 {
 export async function startScriptedS3(script: Script): Promise<ScriptedS3> {
   const seen: SeenRequest[] = [];
   const stores: S3ObjectStore[] = [];
-  const server = createServer(async (message, response) => {
+  const serve = async (message: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     try {
       for await (const chunk of message) chunks.push(chunk as Buffer);
@@ -37,7 +37,8 @@ export async function startScriptedS3(script: Script): Promise<ScriptedS3> {
     }
     const request = { method: message.method ?? "", path: message.url ?? "", headers: message.headers, body: Buffer.concat(chunks) };
     await script(request, response, seen.push(request));
-  });
+  };
+  const server = createServer((message, response) => void serve(message, response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const credentials = { kind: "static", accessKeyId: "AKIDEXAMPLE", secretAccessKey: "verysecretkey" } as const;

@@ -10,7 +10,7 @@
 
 import type { StoreConfig } from "#s3/store-config.ts";
 
-export type { CredentialSource, StoreConfig } from "#s3/store-config.ts";
+export type { StoreConfig } from "#s3/store-config.ts";
 
 /** Mount options after validation; each has one row in core/options.ts. */
 export interface MountOptions {

@@ -43,7 +43,7 @@ describe("cachedCredentials", () => {
     }
     expect(state.fetches).toBe(2);
     state.now += 11_000;
-    provider.get();
+    void provider.get();
     await new Promise(setImmediate);
     expect(state.fetches).toBe(3);
   });

@@ -11,7 +11,7 @@ describe("InFlightLimit", () => {
     const waiting = [1, 2, 3].map((n) => limit.acquire(undefined, 60_000)?.then(() => order.push(n)));
     expect([limit.running, limit.waiting]).toEqual([2, 3]);
     for (let i = 0; i < 3; i++) limit.release();
-    await Promise.all(waiting);
+    await Promise.all(waiting.map((place) => Promise.resolve(place)));
     expect(order).toEqual([1, 2, 3]);
     expect(limit.running).toBe(2);
     limit.release();
@@ -21,7 +21,7 @@ describe("InFlightLimit", () => {
 
   it("lets a waiter go when its signal aborts or its time is over, without a place", async () => {
     const limit = new InFlightLimit(1);
-    limit.acquire(undefined, 1000);
+    void limit.acquire(undefined, 1000);
     const stop = new AbortController();
     const aborted = limit.acquire(stop.signal, 60_000);
     const late = limit.acquire(undefined, 5);
