@@ -86,7 +86,8 @@ export class EngineProcess {
   /** Resolves when all that was dirty is in the bucket. Rejects with `unavailable` when the engine ends meanwhile, `internal` when an upload fails. */
   async flush(): Promise<void> {
     const report = await this.#ask({ type: "flush", id: this.#nextId++ });
-    if (report.type === "flushed" && report.error !== undefined) throw new DriverError("internal", `not everything could be uploaded: ${report.error}`);
+    if (report.type === "flushed" && report.error !== undefined)
+      throw new DriverError("internal", `not everything could be uploaded: ${report.error}`);
   }
 
   /** Rejects with `unavailable` when the engine ends meanwhile. */

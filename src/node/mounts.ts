@@ -37,7 +37,8 @@ function parseLine(line: string): MountRow | undefined {
   if (dash < 0) return undefined;
   const [mountId, parentId, device, root, mountPoint, options] = line.slice(0, dash).split(" ");
   const [fsType, source, superOptions] = line.slice(dash + 3).split(" ");
-  if (options === undefined || device === undefined || root === undefined || mountPoint === undefined || fsType === undefined) return undefined;
+  if (options === undefined || device === undefined || root === undefined || mountPoint === undefined || fsType === undefined)
+    return undefined;
   return {
     mountId: Number(mountId),
     parentId: Number(parentId),

@@ -34,7 +34,10 @@ export class StateFolder {
     });
     const owner = await readOwner(path);
     if (owner !== undefined && (await ownerLives(owner))) {
-      throw new DriverError("in_use", `the state folder "${path}" is in use by the mount on "${owner.mountPoint}" (pid ${owner.supervisor.pid})`);
+      throw new DriverError(
+        "in_use",
+        `the state folder "${path}" is in use by the mount on "${owner.mountPoint}" (pid ${owner.supervisor.pid})`,
+      );
     }
     const folder = new StateFolder(path, made);
     await folder.record({ mountPoint });
@@ -61,7 +64,13 @@ export class StateFolder {
     await rm(this.path, { recursive: true, force: true });
     for (let parent = dirname(this.path); parent.startsWith(this.#made); parent = dirname(parent)) {
       // Not empty: somebody else has begun to use it.
-      if (!(await rmdir(parent).then(() => true, () => false))) return;
+      if (
+        !(await rmdir(parent).then(
+          () => true,
+          () => false,
+        ))
+      )
+        return;
     }
   }
 }

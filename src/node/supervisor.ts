@@ -169,11 +169,19 @@ export class MountSupervisor {
 
   /** Resolves when all that was dirty is in the bucket; goes on with a successor when the engine crashes meanwhile. */
   flush(ms: number): Promise<void> {
-    return within(ms, `flushing "${this.config.mountPoint}"`, this.#retrying((engine) => engine.flush()));
+    return within(
+      ms,
+      `flushing "${this.config.mountPoint}"`,
+      this.#retrying((engine) => engine.flush()),
+    );
   }
 
   status(ms = 5000): Promise<EngineStatus> {
-    return within(ms, `the engine of "${this.config.mountPoint}"`, this.#retrying((engine) => engine.status()));
+    return within(
+      ms,
+      `the engine of "${this.config.mountPoint}"`,
+      this.#retrying((engine) => engine.status()),
+    );
   }
 
   /**
@@ -240,7 +248,10 @@ export class MountSupervisor {
     const delayMs = restartDelayMs(this.#failuresInRow);
     this.#failuresInRow += 1;
     this.#restarts += 1;
-    this.#log.error({ exit: describeExit(exit), pid: this.#engine.pid, restarts: this.#restarts, delayMs }, "the engine crashed, a successor takes over");
+    this.#log.error(
+      { exit: describeExit(exit), pid: this.#engine.pid, restarts: this.#restarts, delayMs },
+      "the engine crashed, a successor takes over",
+    );
     if (this.#failuresInRow > ATTEMPTS_UNMOUNTED && !(await this.#isMounted())) return false;
     await sleep(delayMs);
     this.#engine = startEngine(this.#options, this.#deviceFd, true);
