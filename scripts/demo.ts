@@ -91,7 +91,7 @@ function untilAsked(): Promise<void> {
 
 async function demo(options: Options): Promise<number> {
   const report = createReporter(process.stdout);
-  const cluster = await report.step("start the S3 server and the controller", startCluster);
+  const cluster = await report.step("start the S3 server and the controller", () => startCluster());
   const asked = untilAsked();
   try {
     const good = await Promise.race([walkThrough(cluster, options, report), asked]);

@@ -68,7 +68,7 @@ async function main(): Promise<void> {
   const unfit = unfitForMounts();
   if (unfit !== undefined) throw new Error(`cannot mount here: ${unfit}`);
   const report = createReporter(process.stdout);
-  const cluster = await report.step("start the S3 server and the controller", startCluster);
+  const cluster = await report.step("start the S3 server and the controller", () => startCluster());
   try {
     const volume = await report.step("CreateVolume", () => cluster.createVolume("maven-cache"));
     await runner(cluster, volume, "first", [], report);

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type S3Server, startServer } from "../../test/support/s3-servers.ts";
+import { type S3Server, type ServerKind, startServer } from "../../test/support/s3-servers.ts";
 import { type CsiClient, type CsiService, connect } from "./csi-client.ts";
 import { mountsUnder } from "./mounts.ts";
 import { type Program, processesOf, startProgram } from "./program.ts";
@@ -32,6 +32,8 @@ export interface Cluster {
   createVolume(name: string): Promise<Volume>;
   deleteVolume(volume: Volume): Promise<void>;
   addNode(name: string): Promise<ClusterNode>;
+  /** The socket of "controller", or of a node by its name. */
+  socket(name: string): string;
   /** What is still mounted or running for this cluster, one line each. */
   leftovers(): string[];
   /** Ends the processes. What is still mounted stays mounted, and is named by `leftovers`. */
@@ -57,7 +59,7 @@ class Plugins {
 
   /** Starts one and waits until it answers. One that ends before is an error with the end of its log. */
   async start(name: string, service: CsiService, args: readonly string[]): Promise<CsiClient> {
-    const socket = join(this.#dir, `${name}.sock`);
+    const socket = socketOf(this.#dir, name);
     const program = startProgram({
       name,
       dir: this.#dir,
@@ -76,6 +78,10 @@ class Plugins {
   }
 }
 
+function socketOf(dir: string, name: string): string {
+  return join(dir, `${name}.sock`);
+}
+
 function environment(s3: S3Server): Record<string, string> {
   return {
     AWS_ACCESS_KEY_ID: s3.accessKeyId,
@@ -92,9 +98,9 @@ async function endedEarly({ name, exited, logFile }: Program): Promise<never> {
 }
 
 /** Starts S3 and the controller; nodes are added afterwards. */
-export async function startCluster(): Promise<Cluster> {
+export async function startCluster(kind: ServerKind = "s3rver"): Promise<Cluster> {
   const dir = await mkdtemp(join(tmpdir(), "bucketmount-cluster-"));
-  const s3 = await startServer("s3rver");
+  const s3 = await startServer(kind);
   const plugins = new Plugins(dir, s3);
   const destroy = async () => {
     await plugins.stop();
@@ -112,6 +118,7 @@ export async function startCluster(): Promise<Cluster> {
     s3,
     ...controllerCalls(controller),
     addNode: (name) => addNode(plugins, dir, name),
+    socket: (name) => socketOf(dir, name),
     leftovers: () => [...mountsUnder(dir).map((path) => `mount ${path}`), ...processesOf(dir).map((pid) => `process ${pid}`)],
     stop: async () => {
       await plugins.stop();
