@@ -96,7 +96,10 @@ async function startStore(kind: ServerKind) {
   const server = await startServer(kind);
   const bucket = "contract";
   const admin = createBucketAdmin({ endpoint: server.endpoint, region: server.region, credentials: server });
-  await admin.createBucket(bucket);
+  await admin.createBucket(bucket).catch(async (error: unknown) => {
+    await server.stop();
+    throw error;
+  });
   await admin.close();
   const store = openStore(server, bucket);
   const stop = async () => {

@@ -40,6 +40,9 @@ interface Recipe {
   ): { readonly file: string; readonly args: readonly string[]; readonly env?: Readonly<Record<string, string>> };
 }
 
+/** A killed test runner runs no exit handler: the kernel ends the server with it, where util-linux's setpriv is there. */
+const DIES_WITH_US = findBinary("setpriv") === undefined ? [] : ["setpriv", "--pdeathsig", "KILL", "--"];
+
 const RECIPES: Readonly<Record<ServerKind, Recipe>> = {
   s3rver: {
     accessKeyId: "S3RVER",
@@ -112,7 +115,11 @@ async function startOnce(kind: ServerKind): Promise<S3Server> {
   await mkdir(join(dir, "versions"));
   const port = await freePort();
   const { file, args, env } = recipe.command(port, dir);
-  const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const [program = file, ...leading] = DIES_WITH_US;
+  const child = spawn(program, [...leading, ...(leading.length > 0 ? [file] : []), ...args], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const output = collect(child);
   const killOnExit = () => child.kill("SIGKILL");
   process.on("exit", killOnExit);
