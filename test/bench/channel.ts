@@ -2,6 +2,13 @@
  * What the kernel channel costs: node -C source test/bench/channel.ts [SECONDS [READERS,...]]. Needs root, /dev/fuse and python3.
  *
  * The file system is in memory, so what is measured is the kernel's FUSE, the request loop, decode, bridge and encode.
+ *
+ * On a busy 2-core machine, Linux 6.18, Node 26 (each figure +-15 %): 4 readers gave 11 k lookups/s to one process and 26 k to four, 38 k
+ * writes of 4 KiB, 1.2 and 1.9 GB/s written, 1.4 and 1.9 GB/s read cold, 2.5 GB/s with 8 MiB read-ahead. 1 reader: 21 k, 20 k, 1.0
+ * and 1.2 GB/s for four processes; 2 lie between; 8 gain nothing over 4. Two other loops were tried: poll(2) on a thread and non-blocking
+ * reads on the main one (same for one process, 38 k lookups/s and 2.2 GB/s read by four, but 1.4 GB/s written: the main thread
+ * copies); a worker with blocking reads into shared memory (33 k lookups/s, writes and reads slower). So: fs.read, 4 in flight.
+ *
  * Lookups are stat(2) of names that are not there, uncached; the reads are cold (each open drops the cached pages).
  */
 import { execFile } from "node:child_process";

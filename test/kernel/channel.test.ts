@@ -227,6 +227,27 @@ describe.skipIf(skip)("READDIRPLUS without attributes", () => {
   });
 });
 
+describe.skipIf(skip)("notices", () => {
+  test("the kernel keeps attributes and entries for their time, and drops them when told", async () => {
+    const patterns = [["file", 4096, 0] as const];
+    await using mount = await mountMemory({ patterns, ttlMs: 3_600_000 });
+    const path = join(mount.dir, "file");
+    const size = async (): Promise<number> => (await fs.stat(path)).size;
+    const until = async (reached: () => Promise<boolean>): Promise<void> => {
+      while (!(await reached())) await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    expect(await size()).toBe(4096);
+    mount.ask({ do: "resize", name: "file", size: 100, notify: false });
+    await mount.calls(); // answered after the resize
+    expect(await size()).toBe(4096);
+    mount.ask({ do: "resize", name: "file", size: 200, notify: true });
+    await until(async () => (await size()) === 200);
+    mount.ask({ do: "remove", name: "file", notify: true });
+    await until(async () => (await errnoOf(fs.stat(path))) === "ENOENT");
+    expect(await mount.unmount()).toBe(0);
+  });
+});
+
 describe.skipIf(skip)("INTERRUPT", () => {
   test("a signal ends a process that waits in a read", async () => {
     await using mount = await mountMemory({ patterns: [["slow", SLOW_SIZE, 600_000]] });

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KernelFeatures } from "../../src/fuse/channel/channel.ts";
 import { mountFuse, openFuseDevice, unmount } from "../../src/fuse/channel/mount.ts";
-import type { ServeConfig, ServeReport } from "./serve-memory-filesystem.ts";
+import type { ServeConfig, ServeReport, ServeRequest } from "./serve-memory-filesystem.ts";
 
 const SERVER = new URL("serve-memory-filesystem.ts", import.meta.url).pathname;
 
@@ -25,6 +25,8 @@ export interface MemoryMount extends AsyncDisposable {
   resume(): Promise<void>;
   /** Calls by method and memory, as the server counts them. */
   calls(): Promise<Extract<ServeReport, { calls: unknown }>>;
+  /** Changes the file system behind the kernel's back. */
+  ask(request: ServeRequest): void;
   /** Unmounts and resolves with the server's exit code. */
   unmount(): Promise<number | null>;
 }
@@ -89,8 +91,11 @@ export async function mountMemory(config: ServeConfig): Promise<MemoryMount> {
     resume: start,
     async calls() {
       const answer = message(server, "calls");
-      server.send("calls");
+      server.send({ do: "calls" } satisfies ServeRequest);
       return await answer;
+    },
+    ask(request) {
+      server.send(request);
     },
     unmount: stop,
     async [Symbol.asyncDispose]() {

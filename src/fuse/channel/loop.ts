@@ -204,7 +204,7 @@ export class RequestLoop {
   /** Writes one packet. False when the kernel found it malformed; the request may then still wait for an answer. */
   #write(packet: Packet, op: string): boolean {
     try {
-      writevSync(this.#options.fd, packet as Uint8Array[]);
+      writevSync(this.#options.fd, packet);
       return true;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;

@@ -11,13 +11,10 @@ export interface DirentValues {
   readonly ino: number;
   /** Cookie of the place after this entry: the next request's `offset`. */
   readonly off: number;
-  /** DT_* of <dirent.h>. */
+  /** DT_* of <dirent.h>; 0 (DT_UNKNOWN): the reader must ask by stat(2). */
   readonly type: number;
   readonly name: string;
 }
-
-/** DT_UNKNOWN: the reader must ask by stat(2). */
-export const DT_UNKNOWN = 0;
 
 /** The d_type of a mode's file type bits: by design of dirent.h they are the same number, 12 bits down. */
 export function direntType(mode: number): number {

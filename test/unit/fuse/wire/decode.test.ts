@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Shape, Struct, Values } from "../../../../src/core/struct.ts";
 import { ForgetOne, GetattrIn, InHeader, InitIn, LinkIn, Rename2In, SetxattrIn, WriteIn } from "../../../../src/fuse/wire/abi.ts";
 import { decodeArguments, decodeForgets, decodeHeader, isResent, type Message, uniqueNumber } from "../../../../src/fuse/wire/decode.ts";
-import { OPS, type OpName, type OpRow } from "../../../../src/fuse/wire/ops.ts";
+import { OPS, type OpName } from "../../../../src/fuse/wire/ops.ts";
 
 const RULES = { setxattrExt: true };
 
@@ -37,7 +37,7 @@ function request(
 
 function decode(op: OpName, message: Message, rules = RULES): unknown[] {
   const header = decodeHeader(message, message.view.getUint32(0, true));
-  return decodeArguments(OPS[op] as OpRow, message, header.bodyEnd, rules);
+  return decodeArguments(OPS[op], message, header.bodyEnd, rules);
 }
 
 describe("decodeHeader", () => {
