@@ -21,7 +21,7 @@ describe("metadata", () => {
           const wire = onTheWire(value);
           expect(wire).toMatch(/^[\t\x20-\x7e\x80-\xff]*$/);
           // Signature and servers fold blanks: there must be none to fold.
-          expect(wire).toBe(wire.trim().replace(/ {2,}/g, " "));
+          expect(wire).not.toMatch(/^[ \t]|[ \t]$| {2}/);
           expect(decodeMetadata(wire)).toBe(value);
         },
       ),
