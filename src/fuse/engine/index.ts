@@ -28,7 +28,7 @@ import { checkAccess, createObjectStore, probeObjectStore, type S3ObjectStore, t
 import { createBridge } from "./bridge.ts";
 import type { EngineConfig, EngineReport, EngineRequest, EngineStatus } from "./protocol.ts";
 
-export { bindMount, FS_TYPE, mountFuse, openFuseDevice, unmount } from "#fuse/channel/mount.ts";
+export { bindMount, FS_TYPE, mountEntries, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
 
 /** The kernel's descriptor, by the convention between supervisor and engine. */
 const DEVICE_FD = 3;
@@ -100,7 +100,7 @@ class Engine {
       onDamage: (damage) => hooks.log.error({ damage }, "the journal is damaged; what comes after the damage is lost"),
       onCheckpointFailure: (error) => hooks.log.warn({ error }, "a checkpoint of the journal failed; it will be tried again"),
     });
-    const channel = await connect(config, state);
+    const channel = await connect(config, state, hooks.log);
     const engine = new Engine(config, hooks, {
       store,
       abilities,
@@ -207,18 +207,18 @@ function knownAbilities(config: EngineConfig): StoreAbilities {
   }
 }
 
-async function connect(config: EngineConfig, state: StateStore): Promise<KernelChannel> {
+async function connect(config: EngineConfig, state: StateStore, log: Logger): Promise<KernelChannel> {
   const trialPath = join(config.stateDir, "passthrough-trial");
   const trialFd = openSync(trialPath, "w+", 0o600);
   try {
     const resume = config.takeover ? state.recovered.session?.init : undefined;
     const { passthrough } = config.options;
-    const channel = await openKernelChannel({ fd: DEVICE_FD, passthrough, trialFd, ...(resume === undefined ? {} : { resume }) });
-    if (resume === undefined) {
+    // Before the kernel has the answer: from then on no death of this process may lose it.
+    const beforeInit = (init: Uint8Array) => {
       state.beginConnection();
-      state.putSession({ init: channel.init });
-    }
-    return channel;
+      state.putSession({ init });
+    };
+    return await openKernelChannel({ fd: DEVICE_FD, passthrough, trialFd, beforeInit, log, ...(resume === undefined ? {} : { resume }) });
   } finally {
     closeSync(trialFd);
   }
