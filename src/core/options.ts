@@ -43,7 +43,11 @@ export const MOUNT_OPTIONS = {
   umask: { kind: "octal", doc: "Permission bits that are taken away from everything shown.", preset: "0" },
   file_mode: { kind: "octal", doc: "Mode of files that carry none.", preset: "0644, or 0666 without the umask" },
   dir_mode: { kind: "octal", doc: "Mode of directories that carry none.", preset: "0755, or 0777 without the umask" },
-  metadata_ttl: { kind: "seconds", doc: "How long names and attributes may be taken from memory before the store is asked again.", preset: "1" },
+  metadata_ttl: {
+    kind: "seconds",
+    doc: "How long names and attributes may be taken from memory before the store is asked again.",
+    preset: "1",
+  },
   durability: {
     kind: "text",
     doc: "remote: close(2) returns when the object is in the bucket.",
@@ -57,7 +61,12 @@ export const MOUNT_OPTIONS = {
     choices: ["auto", "no"],
   },
   storage_class: { kind: "text", doc: "Storage class of new objects, such as STANDARD_IA.", preset: "the bucket's" },
-  url: { kind: "text", doc: "URL of the S3 endpoint.", preset: "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS's own", flag: "--endpoint" },
+  url: {
+    kind: "text",
+    doc: "URL of the S3 endpoint.",
+    preset: "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS's own",
+    flag: "--endpoint",
+  },
   region: {
     kind: "text",
     doc: "Region for signatures. `endpoint` is s3fs's name for it.",
@@ -74,7 +83,11 @@ export const MOUNT_OPTIONS = {
   },
   passwd_file: { kind: "text", doc: "File of KEY:SECRET or BUCKET:KEY:SECRET lines, mode 0600.", flag: "--passwd-file" },
   profile: { kind: "text", doc: "Profile of AWS's configuration files.", preset: "AWS_PROFILE", flag: "--profile" },
-  iam_role: { kind: "text", doc: "Take keys from the instance's role (AWS's provider chain). A role's name is not needed.", preset: "auto" },
+  iam_role: {
+    kind: "text",
+    doc: "Take keys from the instance's role (AWS's provider chain). A role's name is not needed.",
+    preset: "auto",
+  },
   ca_bundle: { kind: "text", doc: "PEM file of further certificate authorities.", preset: "AWS_CA_BUNDLE", flag: "--ca-bundle" },
   use_cache: {
     kind: "text",
@@ -119,7 +132,13 @@ const IGNORED: ReadonlySet<string> = new Set(
 );
 
 /** s3fs's names for log levels. */
-const LEVEL_ALIASES: Readonly<Record<string, string>> = { crit: "error", critical: "error", err: "error", warning: "warn", information: "info" };
+const LEVEL_ALIASES: Readonly<Record<string, string>> = {
+  crit: "error",
+  critical: "error",
+  err: "error",
+  warning: "warn",
+  information: "info",
+};
 
 type ValueOf<R extends OptionRow> = R["kind"] extends "flag" ? boolean : R["kind"] extends "text" | "kernel" ? string : number;
 
@@ -279,7 +298,10 @@ function unknownOption(name: string): DriverError {
 /** The candidate at the least edit distance, when it is near enough to be a slip of the finger: two edits, or a third of the word. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const ranked = candidates.map((candidate) => ({ candidate, distance: editDistance(word, candidate) }));
-  const best = ranked.reduce<(typeof ranked)[number] | undefined>((a, b) => (a === undefined || b.distance < a.distance ? b : a), undefined);
+  const best = ranked.reduce<(typeof ranked)[number] | undefined>(
+    (a, b) => (a === undefined || b.distance < a.distance ? b : a),
+    undefined,
+  );
   return best !== undefined && best.distance <= Math.min(2, Math.ceil(word.length / 3)) ? best.candidate : undefined;
 }
 
