@@ -12,6 +12,7 @@ import { S3ObjectStore, type S3StoreConfig } from "./s3-object-store.ts";
 import type { StoreConfig } from "./store-config.ts";
 
 export { createBucketAdmin } from "./buckets.ts";
+export { environmentCredentials } from "./credentials.ts";
 export { readPasswdFile } from "./passwd-file.ts";
 export { probeStore, type StoreAbilities } from "./probe.ts";
 export { S3ObjectStore } from "./s3-object-store.ts";

@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+/**
+ * The program's entry, and the one place that knows the process: signals, exit codes, standard streams. Every mode is
+ * loaded when it is asked for and not before: an engine holds no gRPC, a controller no kernel bindings.
+ *
+ * Reading on: program.ts (the commands), engine.ts -> fuse/engine/index.ts (a mount), controller.ts, node.ts (the CSI driver).
+ */
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { DriverError } from "#core/errors.ts";
+import type { ProcessContext } from "./process-context.ts";
+import { exitCodeOf } from "./usage-error.ts";
+
+const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+
+/** The name by which mount(8) calls us for fstab's type `bucketmount`. */
+const MOUNT_HELPER = "mount.bucketmount";
+
+const context: ProcessContext = {
+  env: process.env,
+  self: { file: process.execPath, args: [...process.execArgv, fileURLToPath(import.meta.url)] },
+  out: (text) => void process.stdout.write(`${text}\n`),
+  err: (text) => void process.stderr.write(`bucketmount: ${text}\n`),
+  onStopSignal: (handler) => {
+    for (const signal of STOP_SIGNALS) process.on(signal, handler);
+  },
+};
+
+async function main([, script = "", ...args]: readonly string[]): Promise<number> {
+  if (basename(script) === MOUNT_HELPER) {
+    const { mountArguments } = await import("./mount-helper.ts");
+    const { runProgram } = await import("./program.ts");
+    return runProgram(mountArguments(args), context);
+  }
+  if (args[0] === "engine") {
+    const { runEngineCommand } = await import("./engine.ts");
+    return runEngineCommand(context);
+  }
+  const { runProgram } = await import("./program.ts");
+  return runProgram(args, context);
+}
+
+process.exit(
+  await main(process.argv).catch((error: unknown) => {
+    context.err(DriverError.from(error).message);
+    return exitCodeOf(error);
+  }),
+);

@@ -1,0 +1,70 @@
+/**
+ * `bucketmount node`: CSI Identity and Node on a Unix socket, and the plugin's registration with the kubelet, until a signal.
+ * Engines and mounts outlive this process: an upgrade of the plugin stops nobody's pod.
+ */
+import { mkdir } from "node:fs/promises";
+import { resolve } from "node:path";
+import { DriverError } from "#core/errors.ts";
+import { parseBytes } from "#core/options.ts";
+import { type CsiServer, startCsiServer } from "#csi/server.ts";
+import { bindMount, mountFuse, openFuseDevice, unmount } from "#fuse/engine/index.ts";
+import { serveRegistration } from "#node/registration.ts";
+import { createNodeServices } from "#node/service.ts";
+import { defaultCacheSize } from "./cache-folder.ts";
+import type { ControllerFlags } from "./controller.ts";
+import { createLogger } from "./logger.ts";
+import type { ProcessContext } from "./process-context.ts";
+import { untilStopped } from "./stop-signal.ts";
+import { findCredentials, locateStore } from "./store-settings.ts";
+import { parsing, UsageError } from "./usage-error.ts";
+
+export interface NodeFlags extends ControllerFlags {
+  readonly nodeId: string;
+  readonly registrationDir?: string;
+  readonly stateDir: string;
+  readonly cacheSize?: string;
+  readonly keeper?: string;
+}
+
+const STDERR_FD = 2;
+/** Calls that run get this long to end. */
+const GRACE_MS = 10_000;
+
+/** Resolves with the exit code after a signal. Throws when a socket cannot be served. */
+export async function runNode(flags: NodeFlags, context: ProcessContext): Promise<number> {
+  if (flags.keeper !== undefined) throw new UsageError("--keeper is not supported yet: leave it out");
+  const cacheSize = flags.cacheSize === undefined ? undefined : parsing(() => parseBytes(flags.cacheSize ?? "", "--cache-size"));
+  const log = createLogger({ level: flags.logLevel, fd: STDERR_FD });
+  const location = locateStore({ ...flags, endpoint: flags.s3Endpoint }, context.env);
+  const driverName = flags.driverName === undefined ? {} : { driverName: flags.driverName };
+  const stateDir = resolve(flags.stateDir);
+  await makeStateDir(stateDir);
+  const { services } = createNodeServices({
+    ...{ nodeId: flags.nodeId, ...driverName, stateDir, log, env: context.env },
+    defaults: {
+      ...location,
+      credentials: await findCredentials({}, "", context.env, []),
+      cacheSizeBytes: cacheSize ?? (await defaultCacheSize(stateDir)),
+      logLevel: flags.logLevel,
+    },
+    engine: { file: context.self.file, args: [...context.self.args, "engine"] },
+    mounts: { openFuseDevice, mountFuse, bindMount, unmount },
+  });
+  const servers: CsiServer[] = [await startCsiServer({ endpoint: flags.endpoint, services, log })];
+  try {
+    if (flags.registrationDir !== undefined) {
+      servers.push(await serveRegistration({ dir: resolve(flags.registrationDir), endpoint: flags.endpoint, ...driverName, log }));
+    }
+    log.info({ socket: flags.endpoint, nodeId: flags.nodeId, s3: location.endpoint }, "the node plugin serves");
+    log.info({ signal: await untilStopped(context) }, "the node plugin ends; its mounts stay");
+    return 0;
+  } finally {
+    await Promise.all(servers.map((server) => server.close(GRACE_MS)));
+  }
+}
+
+async function makeStateDir(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 }).catch((cause: NodeJS.ErrnoException) => {
+    throw new DriverError("precondition", `cannot make the state folder "${path}": ${cause.code}`, { cause });
+  });
+}
