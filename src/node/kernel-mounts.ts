@@ -23,6 +23,8 @@ export interface KernelMounts {
   openFuseDevice(): number;
   /** Mounts the connection of `fd`. Returns before INIT is answered: who touches the path waits until an engine does. */
   mountFuse(fd: number, dir: string, request: FuseMountRequest): Promise<void>;
+  /** How far the kernel reads ahead on the mount with this `major:minor`. Only after INIT was answered, which resets it. */
+  setReadAhead(mount: { readonly device: string }, sizeBytes: number): void;
   bindMount(source: string, target: string, flags: MountFlags): Promise<void>;
   /** Takes the topmost mount off. `lazy`: out of sight at once, gone when its last user is (MNT_DETACH). */
   unmount(dir: string, options: { readonly lazy?: boolean }): Promise<void>;

@@ -52,6 +52,11 @@ export interface MountHealth {
 
 /** A cold start of Node, the store's probe and a recovery of the journal take seconds on a busy machine. */
 const READY_MS = 60_000;
+/**
+ * How far the kernel reads ahead. Its default of 128 KiB is also the largest READ it then sends; measured on a cold 512 MiB file:
+ * 1.4 s with 128 KiB, 1.03 s with 1 MiB, 0.96 s with 4 MiB and with 8 MiB.
+ */
+const READ_AHEAD_BYTES = 4 << 20;
 /** A mount with a living connection and a dead engine answers when the successor does. */
 const ANSWER_MS = 5000;
 /** An engine that lived this long was no part of a crash loop. */
@@ -83,6 +88,7 @@ export async function superviseMount(options: SuperviseOptions): Promise<MountSu
     engine = startEngine(options, deviceFd, false);
     const readyMs = options.readyMs ?? READY_MS;
     await within(readyMs, `the engine of ${config.mountPoint}`, engine.ready);
+    raiseReadAhead(options, device);
     await within(readyMs, `the mount on "${config.mountPoint}"`, statfs(config.mountPoint));
     const supervisor = new MountSupervisor(options, deviceFd, device, engine);
     await supervisor.recordEngine();
@@ -94,6 +100,15 @@ export async function superviseMount(options: SuperviseOptions): Promise<MountSu
     await engine?.exited;
     await folder.discard();
     throw DriverError.from(error);
+  }
+}
+
+/** A mount works without it, only slower: in a container /sys may be read-only. */
+function raiseReadAhead({ mounts, log }: SuperviseOptions, device: string): void {
+  try {
+    mounts.setReadAhead({ device }, READ_AHEAD_BYTES);
+  } catch (error) {
+    log.info({ error, device }, "the kernel's read-ahead stays at its default");
   }
 }
 
