@@ -1,6 +1,7 @@
 /** The bucket as any other S3 client sees it: through AWS's SDK, past all of our own code. */
-import { ListBucketsCommand, ListObjectsV2Command, paginateListObjectsV2, S3Client } from "@aws-sdk/client-s3";
+import { ListBucketsCommand, ListObjectsV2Command, paginateListObjectsV2, type S3Client } from "@aws-sdk/client-s3";
 import type { S3Server } from "../../test/support/s3-servers.ts";
+import { createSdkClient } from "../../test/support/sdk-client.ts";
 
 export interface BucketView {
   buckets(): Promise<string[]>;
@@ -12,8 +13,7 @@ export interface BucketView {
 }
 
 export function viewBuckets(s3: S3Server): BucketView {
-  const credentials = { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey };
-  const client = new S3Client({ endpoint: s3.endpoint, region: s3.region, forcePathStyle: true, credentials });
+  const client = createSdkClient(s3);
   return {
     buckets: async () => ((await client.send(new ListBucketsCommand({}))).Buckets ?? []).map(({ Name }) => Name ?? ""),
     sample: async (Bucket, MaxKeys) => {

@@ -4,11 +4,12 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { CreateBucketCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { skipMounts } from "../support/kernel-gate.ts";
 import { isMounted, type MountedBucket, mountOurs } from "../support/mounted-bucket.ts";
 import { availableServers, missingServers, type S3Server, startServer } from "../support/s3-servers.ts";
+import { createSdkClient } from "../support/sdk-client.ts";
 
 const BUCKET = "filled-by-others";
 const skip = skipMounts("mounting a foreign bucket");
@@ -32,8 +33,7 @@ describe.skipIf(skip).each(availableServers())("a bucket that another client fil
   beforeAll(async () => {
     server = await startServer(kind);
     source = mkdtempSync(join(tmpdir(), "foreign-"));
-    const credentials = { accessKeyId: server.accessKeyId, secretAccessKey: server.secretAccessKey };
-    const client = new S3Client({ endpoint: server.endpoint, region: server.region, forcePathStyle: true, credentials });
+    const client = createSdkClient(server);
     await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
     for (const [Key, Body] of contents()) {
       mkdirSync(dirname(join(source, Key)), { recursive: true });

@@ -2,12 +2,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
+import { CreateBucketCommand } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { copyTree, listTree } from "../../scripts/demo/tree.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
 import { hasCommand, type MountedBucket, mountOurs, mountS3fs } from "../support/mounted-bucket.ts";
 import { availableServers, type S3Server, startServer } from "../support/s3-servers.ts";
+import { createSdkClient } from "../support/sdk-client.ts";
 import { describeTree, makeSampleTree } from "./sample-tree.ts";
 
 const KIND = availableServers().find((kind) => kind !== "s3rver");
@@ -30,12 +31,7 @@ describe.skipIf(missing !== undefined || skipMounts("s3fs interoperability"))("o
   });
 
   async function through(write: Mount, read: Mount, bucket: string): Promise<string[]> {
-    const client = new S3Client({
-      endpoint: server.endpoint,
-      region: server.region,
-      forcePathStyle: true,
-      credentials: { accessKeyId: server.accessKeyId, secretAccessKey: server.secretAccessKey },
-    });
+    const client = createSdkClient(server);
     await client.send(new CreateBucketCommand({ Bucket: bucket }));
     client.destroy();
     const writer = await write(server, bucket);

@@ -9,9 +9,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { CreateBucketCommand, paginateListObjectsV2, S3Client } from "@aws-sdk/client-s3";
+import { CreateBucketCommand, paginateListObjectsV2, type S3Client } from "@aws-sdk/client-s3";
 import { unfitForMounts } from "../../../scripts/suites.ts";
 import { availableServers, freePort, type S3Server, type ServerKind, startServer } from "../../support/s3-servers.ts";
+import { createSdkClient } from "../../support/sdk-client.ts";
 import { mountPeer, PEERS, type Place, whyMissing } from "./peers.ts";
 import { comparisonTable, type Measurement } from "./results.ts";
 
@@ -133,8 +134,7 @@ async function main(): Promise<void> {
   const home = mkdtempSync(join(tmpdir(), "bucketmount-compare-"));
   mkdirSync(join(home, "mnt"));
   const server = await startServer(chooseServer());
-  const credentials = { accessKeyId: server.accessKeyId, secretAccessKey: server.secretAccessKey };
-  const client = new S3Client({ endpoint: server.endpoint, region: server.region, forcePathStyle: true, credentials });
+  const client = createSdkClient(server);
   const delay = await startDelay(server, home);
   const results: Measurement[] = [];
   try {
