@@ -1,0 +1,21 @@
+import { VfsWorld, type WorldOptions } from "../support/vfs-world.ts";
+import { type FileSystemFactory, fileSystemContract } from "./file-system.ts";
+
+/** Longer than any TTL that is derived from the metadata TTL. */
+const LONG_MS = 3_600_000;
+
+function worlds(options: WorldOptions): FileSystemFactory {
+  return async () => {
+    const world = await VfsWorld.open(options);
+    return {
+      fs: world.fs,
+      user: world.user,
+      letTimePass: () => world.clock.advance(LONG_MS),
+      stop: () => world.close(),
+    };
+  };
+}
+
+fileSystemContract("a bucket, reads and writes through the engine", worlds({}));
+fileSystemContract("a bucket, passthrough", worlds({ passthrough: true }));
+fileSystemContract("a prefix of a bucket, nothing cached", worlds({ options: { prefix: "team/a/", metadataTtlMs: 0 } }));
