@@ -1,0 +1,147 @@
+/**
+ * The volumes that are staged on this node. Those of this process's life have a supervisor here. Those that an earlier plugin process
+ * staged have none any more, but their engines may serve on: the kernel's mount table, the volume's record and `owner.json` in its
+ * folder tell which mount is whose.
+ */
+import { DriverError, isFault } from "#core/errors.ts";
+import type { Logger } from "#core/log.ts";
+import type { EngineConfig } from "#fuse/engine/protocol.ts";
+import type { EngineCommand } from "./engine-process.ts";
+import type { KernelMounts } from "./kernel-mounts.ts";
+import { livenessOf } from "./liveness.ts";
+import { isOurs, type MountRow, readMounts, topMount } from "./mounts.ts";
+import { readOwner, StateFolder } from "./state-folder.ts";
+import { type MountEnd, type MountSupervisor, superviseMount } from "./supervisor.ts";
+import type { VolumeRecord, VolumeRecords } from "./volume-records.ts";
+
+export interface StagedVolumesOptions {
+  readonly records: VolumeRecords;
+  readonly mounts: KernelMounts;
+  readonly command: EngineCommand;
+  readonly env: NodeJS.ProcessEnv;
+  /** The engines' standard output and error. */
+  readonly logFd: number;
+  readonly log: Logger;
+}
+
+export interface VolumeMount {
+  readonly volumeId: string;
+  readonly fingerprint: string;
+  /** With the keys: kept in memory only. */
+  readonly config: Omit<EngineConfig, "takeover">;
+}
+
+export interface Supervised {
+  readonly mount: VolumeMount;
+  readonly supervisor: MountSupervisor;
+  /** As the supervisor's `ended`, after the record says so too. */
+  readonly settled: Promise<MountEnd>;
+}
+
+/** What is at a volume's staging path. */
+export type Located =
+  | { readonly state: "absent" }
+  /** A mount of ours whose connection has ended: every access is ENOTCONN. */
+  | { readonly state: "dead"; readonly row: MountRow }
+  /** This volume's mount; `record` is that of its staging. */
+  | { readonly state: "live"; readonly row: MountRow; readonly record: VolumeRecord };
+
+export class StagedVolumes {
+  readonly #options: StagedVolumesOptions;
+  readonly #supervised = new Map<string, Supervised>();
+  /** Mounts that ended with data in their spool, for another attempt. */
+  readonly #leftovers = new Map<string, VolumeMount>();
+
+  constructor(options: StagedVolumesOptions) {
+    this.#options = options;
+  }
+
+  supervised(volumeId: string): Supervised | undefined {
+    return this.#supervised.get(volumeId);
+  }
+
+  leftover(volumeId: string): VolumeMount | undefined {
+    return this.#leftovers.get(volumeId);
+  }
+
+  /**
+   * What the volume's staging path shows. Faults: `in_use` when something else is mounted there, `timed_out` when the mount does not
+   * answer, which is no proof that it is dead.
+   */
+  async locate(volumeId: string, stagingPath: string): Promise<Located> {
+    const row = topMount(await readMounts(), stagingPath);
+    if (row === undefined) return { state: "absent" };
+    if (!isOurs(row))
+      throw new DriverError("in_use", `a file system of type ${row.fsType} is mounted on "${stagingPath}"; it is left as it is`);
+    const liveness = await livenessOf(stagingPath);
+    if (liveness === "dead") return { state: "dead", row };
+    if (liveness === "silent") {
+      throw new DriverError("timed_out", `the mount of volume ${volumeId} on "${stagingPath}" does not answer now; it is left as it is`);
+    }
+    const record = await this.#options.records.read(volumeId);
+    if (record?.stagingPath !== stagingPath || (await this.deviceOf(volumeId)) !== row.device) {
+      throw new DriverError("in_use", `another mount (${row.source}) is on "${stagingPath}"; it is left as it is`);
+    }
+    return { state: "live", row, record };
+  }
+
+  /** `major:minor` of the volume's mount, from whoever started it. */
+  async deviceOf(volumeId: string): Promise<string | undefined> {
+    const device = this.#supervised.get(volumeId)?.supervisor.device;
+    return device ?? (await readOwner(this.#options.records.folder(volumeId)))?.device;
+  }
+
+  /**
+   * Mounts, and resolves when the mount answers. Throws what kept it from that, and leaves nothing then: no mount, no process, no
+   * folder that was not there.
+   */
+  async start(mount: VolumeMount): Promise<Supervised> {
+    const { records, mounts, command, env, logFd, log } = this.#options;
+    const { volumeId, fingerprint, config } = mount;
+    const folder = await StateFolder.claim(config.stateDir, config.mountPoint);
+    const before = await records.read(volumeId);
+    try {
+      await records.change(volumeId, () => {
+        return { volumeId, fingerprint, stagingPath: config.mountPoint, targets: before?.targets ?? [], phase: "staged" };
+      });
+    } catch (error) {
+      await folder.discard();
+      throw error;
+    }
+    const supervisor = await superviseMount({ config, folder, command, mounts, log: log.child({ volumeId }), logFd, env }).catch(
+      async (error: unknown) => {
+        await records.change(volumeId, () => before);
+        throw error;
+      },
+    );
+    this.#leftovers.delete(volumeId);
+    const supervised = { mount, supervisor, settled: this.#settle(mount, supervisor) };
+    this.#supervised.set(volumeId, supervised);
+    return supervised;
+  }
+
+  /**
+   * Resolves when all that was written to the volume is in the bucket. Without a supervisor there is nobody to ask: then what was
+   * closed is in the bucket already, and open files are their users' business.
+   */
+  async flush(volumeId: string, ms: number): Promise<void> {
+    const supervised = this.#supervised.get(volumeId);
+    if (supervised === undefined) return;
+    await supervised.supervisor.flush(ms).catch(async (error: unknown) => {
+      // The mount ended meanwhile, by itself: its end says whether everything was uploaded.
+      if (isFault(error, "unavailable") && supervised.supervisor.health.engine === "ended" && (await supervised.settled).uploaded) return;
+      throw error;
+    });
+  }
+
+  async #settle(mount: VolumeMount, supervisor: MountSupervisor): Promise<MountEnd> {
+    const { records, log } = this.#options;
+    const end = await supervisor.ended;
+    await records
+      .change(mount.volumeId, (record) => record && { ...record, phase: end.uploaded ? "uploaded" : "left" })
+      .catch((error: unknown) => log.warn({ error, volumeId: mount.volumeId }, "cannot write down how the mount ended"));
+    this.#supervised.delete(mount.volumeId);
+    if (!end.uploaded) this.#leftovers.set(mount.volumeId, mount);
+    return end;
+  }
+}
