@@ -6,10 +6,10 @@ import { closeSync, openSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
-import { bindMount, mountFuse, openFuseDevice, unmount } from "#fuse/engine/index.ts";
 import { StateFolder } from "#node/state-folder.ts";
 import { type MountEnd, type MountSupervisor, superviseMount } from "#node/supervisor.ts";
 import { startDetached, tellParent } from "./detach.ts";
+import { kernelMounts } from "./kernel-mounts.ts";
 import { createLogger } from "./logger.ts";
 import { type MountPlan, planMount } from "./mount-plan.ts";
 import { type Registration, registerMount } from "./mount-registration.ts";
@@ -52,7 +52,7 @@ async function superviseToTheEnd(
   const supervisor = await superviseMount({
     ...{ config: plan.config, folder, log, logFd, env: context.env },
     command: { file: context.self.file, args: [...context.self.args, "engine"] },
-    mounts: { openFuseDevice, mountFuse, bindMount, unmount },
+    mounts: kernelMounts,
   });
   if (logFd !== STDERR_FD) void supervisor.ended.then(() => closeSync(logFd));
   const registration = await announce(plan, supervisor, { logFile, context, ready });

@@ -7,11 +7,11 @@ import { resolve } from "node:path";
 import { DriverError } from "#core/errors.ts";
 import { parseBytes } from "#core/options.ts";
 import { type CsiServer, startCsiServer } from "#csi/server.ts";
-import { bindMount, mountFuse, openFuseDevice, unmount } from "#fuse/engine/index.ts";
 import { serveRegistration } from "#node/registration.ts";
 import { createNodeServices } from "#node/service.ts";
 import { defaultCacheSize } from "./cache-folder.ts";
 import type { ControllerFlags } from "./controller.ts";
+import { kernelMounts } from "./kernel-mounts.ts";
 import { createLogger } from "./logger.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { untilStopped } from "./stop-signal.ts";
@@ -48,7 +48,7 @@ export async function runNode(flags: NodeFlags, context: ProcessContext): Promis
       logLevel: flags.logLevel,
     },
     engine: { file: context.self.file, args: [...context.self.args, "engine"] },
-    mounts: { openFuseDevice, mountFuse, bindMount, unmount },
+    mounts: kernelMounts,
   });
   const servers: CsiServer[] = [await startCsiServer({ endpoint: flags.endpoint, services, log })];
   try {

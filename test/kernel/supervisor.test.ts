@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { isFault } from "#core/errors.ts";
 import { silentLogger } from "#core/log.ts";
 import { resolveMountOptions } from "#core/options.ts";
-import { bindMount, mountFuse, openFuseDevice, unmount } from "#fuse/channel/mount.ts";
+import { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
 import { pollUntil } from "#node/deadline.ts";
 import { mountsOn, readMounts } from "#node/mounts.ts";
 import { isAlive, type ProcessIdentity } from "#node/process-identity.ts";
@@ -18,7 +18,7 @@ import { type MountSupervisor, restartDelayMs, type SuperviseOptions, superviseM
 import { skipMounts } from "../support/kernel-gate.ts";
 
 const FAKE_ENGINE = fileURLToPath(new URL("../support/fake-engine.mjs", import.meta.url));
-const mounts = { openFuseDevice, mountFuse, bindMount, unmount };
+const mounts = { openFuseDevice, mountFuse, setReadAhead, bindMount, unmount };
 const CONTENT = "hello from the fake engine\n";
 
 /** Reads a file with four reads in flight until its input ends; then says how many were right. */
