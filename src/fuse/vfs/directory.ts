@@ -36,6 +36,8 @@ export class Directory<Node extends Placed> {
   readonly children = new Map<string, Child<Node>>();
   /** When a complete listing was last taken in, ms; 0: never. */
   listedAt = 0;
+  /** Complete listings taken in so far. */
+  listings = 0;
   /** It has more entries than one page: names are looked up one by one. Until `bigUntil`, ms. */
   bigUntil = 0;
   /** The marker object `dir/` as the last listing showed it: null when there was none, undefined when never listed. */
@@ -88,6 +90,7 @@ export class Directory<Node extends Placed> {
     if (!listing.complete) return [];
     const gone = this.#removeAbsent(listing);
     this.listedAt = listing.at;
+    this.listings += 1;
     for (const [name, change] of this.#changedAt) if (change <= listing.since) this.#changedAt.delete(name);
     return gone;
   }

@@ -88,12 +88,12 @@ export class Lookup {
     if (clock.now() - directory.listedAt < options.metadataTtlMs) return true;
     if (pages === "first" && clock.now() < directory.bigUntil) return false;
     // With a TTL of 0 the listing that was just taken is the answer, so freshness is not asked again after it.
-    const before = directory.listedAt;
+    const before = directory.listings;
     directory.listing ??= this.#list(inode, directory, pages).finally(() => {
       directory.listing = undefined;
     });
     await directory.listing;
-    if (directory.listedAt !== before) return true;
+    if (directory.listings !== before) return true;
     return pages === "all" ? this.#ensureListed(inode, directory, pages) : false;
   }
 
@@ -101,6 +101,8 @@ export class Lookup {
     const { store, options, clock, inodes } = this.#context;
     const prefix = directoryKey(options.prefix, inode);
     const since = directory.changes;
+    // What a listing tells is as old as its first page.
+    const at = clock.now();
     const objects = new Map<string, ListedObject>();
     const prefixes = new Set<string>();
     let marker: ListedObject | null = null;
@@ -119,7 +121,7 @@ export class Lookup {
       continuation = page.next;
     } while (continuation !== undefined && pages === "all");
     const complete = continuation === undefined;
-    const listing: Listing = { since, objects, prefixes, complete, at: clock.now() };
+    const listing: Listing = { since, objects, prefixes, complete, at };
     for (const gone of directory.merge(listing)) inodes.detach(gone);
     directory.bigUntil = complete && objects.size + prefixes.size <= 1000 ? 0 : clock.now() + BIG_FOR_MS;
     directory.marker = marker;

@@ -37,8 +37,12 @@ export class DirectoryStreams {
       handle.entries = [...directory.children.values()];
     }
     if (!this.#dots(handle, offset, sink)) return;
+    const now = this.#lookup.directoryOf(handle.inode);
     for (let i = Math.max(0, offset - DOTS); i < handle.entries.length; i++) {
-      if (!this.#entry(handle.inode, handle.entries[i] as InodeChild, i + DOTS + 1, plus, sink)) return;
+      const child = handle.entries[i] as InodeChild;
+      // What was removed since keeps its offset and is not shown: naming it to the kernel would bring it back.
+      if (now.get(child.name) !== child) continue;
+      if (!this.#entry(handle.inode, child, i + DOTS + 1, plus, sink)) return;
     }
   }
 
