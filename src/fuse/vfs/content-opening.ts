@@ -23,8 +23,17 @@ export async function openContent(context: VfsContext, inode: Inode, intent: Ope
     await refit(context, inode, open, intent);
   }
   const content = inode.content as OpenContent;
-  if (intent.write) recordDirty(context, inode);
+  if (intent.write) {
+    keepTimes(inode, content, intent);
+    recordDirty(context, inode);
+  }
   return content;
+}
+
+/** The spool file's times are the file's from now on: they start as what they were, and the first write moves them. */
+function keepTimes(inode: Inode, { dirty }: OpenContent, intent: OpenIntent): void {
+  if (dirty === undefined || intent.truncate || dirty.changed() || inode.attributes === undefined) return;
+  dirty.setTimes(inode.attributes.atime, inode.attributes.mtime);
 }
 
 /** Content for a file that does not exist yet. */

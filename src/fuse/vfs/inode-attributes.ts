@@ -32,8 +32,12 @@ export function attrOf(inode: Inode): Attr {
     blksize: PREFERRED_IO_BYTES,
     atime,
     mtime,
-    ctime: now !== undefined && inode.content?.dirty?.changed() ? now.ctime : attributes.ctime,
+    ctime: now !== undefined && inode.content?.dirty?.changed() ? later(now.ctime, attributes.ctime) : attributes.ctime,
   };
+}
+
+function later(a: Timespec, b: Timespec): Timespec {
+  return a.sec > b.sec || (a.sec === b.sec && a.nsec > b.nsec) ? a : b;
 }
 
 export function attributesOf(inode: Inode): Attributes {
@@ -48,9 +52,9 @@ function sizeOf(inode: Inode): number {
 
 /** The user metadata to store the inode with, everything foreign of its present version kept. */
 export function storedMetadata(inode: Inode): UserMetadata {
-  const { mtime } = attrOf(inode);
+  const { mtime, ctime } = attrOf(inode);
   return encodeAttributes(
-    { ...attributesOf(inode), mtime },
+    { ...attributesOf(inode), mtime, ctime },
     { previous: inode.version?.metadata ?? {}, xattrs: inode.xattrs, symlinkTarget: inode.symlinkTarget },
   );
 }

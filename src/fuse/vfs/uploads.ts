@@ -12,7 +12,7 @@ import type { PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts
 import { recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Inode, Version } from "./inode.ts";
-import { attributesOf, storedMetadata } from "./inode-attributes.ts";
+import { attributesOf, attrOf, storedMetadata } from "./inode-attributes.ts";
 import { pathKey } from "./key-names.ts";
 import type { OpenContent } from "./open-content.ts";
 
@@ -54,13 +54,15 @@ export class Uploads {
       const headers = inode.version?.headers ?? (options.storageClass === undefined ? {} : { storageClass: options.storageClass });
       const key = pathKey(options.prefix, inode);
       const attributesSent = inode.attributes;
+      const { ctime } = attrOf(inode);
       const onMultipart = (upload: OpenContent["upload"]) => this.#noteMultipart(inode, content, upload);
       const { mayBeMapped } = content;
       const result = await dirty.upload({ key, headers, metadata, mayBeMapped, onMultipart, ...this.#conditions(inode) });
       inode.version = { etag: result.etag, size: result.size, lastModified: result.dateMs, headers, metadata };
       // Unless somebody changed them while the bytes were under way.
-      if (inode.attributes === attributesSent) inode.attributesDirty = false;
-      inode.attributes = { ...attributesOf(inode), mtime: result.mtime };
+      const isSame = inode.attributes === attributesSent;
+      if (isSame) inode.attributesDirty = false;
+      inode.attributes = { ...attributesOf(inode), mtime: result.mtime, ...(isSame ? { ctime } : {}) };
       content.exclusive = false;
       this.settle(inode, key);
       recordDirty(this.#context, inode);
