@@ -1,0 +1,190 @@
+/** Names: directories, rename, symlinks, special files. */
+import { expect } from "vitest";
+import { RENAME_NOREPLACE } from "#fuse/vfs/filesystem.ts";
+import { faultOf, O_CREAT, O_RDWR, O_WRONLY } from "../../support/kernel-user.ts";
+import type { Checks } from "./checks.ts";
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const S_IFLNK = 0o120000;
+const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
+
+export const tree: Checks = {
+  "mkdir and rmdir": async ({ user, letTimePass }) => {
+    await user.mkdir("d", 0o750);
+    expect(await user.stat("d")).toMatchObject({ mode: S_IFDIR | 0o750, uid: user.caller.uid });
+    expect(await user.readdir("d")).toEqual([]);
+    letTimePass();
+    expect((await user.stat("d")).mode & 0o7777).toBe(0o750);
+    expect(await faultOf(user.mkdir("d"))).toBe("exists");
+    await user.rmdir("d");
+    expect(await user.exists("d")).toBe(false);
+    letTimePass();
+    expect(await user.readdir("")).toEqual([]);
+  },
+  "rmdir refuses a directory with entries, and a file": async ({ user }) => {
+    await user.mkdir("d");
+    const file = await user.open("d/f", O_WRONLY | O_CREAT);
+    expect(await faultOf(user.rmdir("d"))).toBe("not_empty");
+    await file.close();
+    expect(await faultOf(user.rmdir("d"))).toBe("not_empty");
+    expect(await faultOf(user.rmdir("d/f"))).toBe("not_dir");
+    await user.unlink("d/f");
+    await user.rmdir("d");
+  },
+  "unlink refuses a directory and a missing name": async ({ user }) => {
+    await user.mkdir("d");
+    expect(await faultOf(user.unlink("d"))).toBe("is_dir");
+    expect(await faultOf(user.unlink("nothing"))).toBe("not_found");
+  },
+  "a name in a file is not a directory's": async ({ user }) => {
+    await user.writeFile("f", "x");
+    expect(await faultOf(user.stat("f/x"))).toBe("not_dir");
+  },
+  "rename moves a file between directories": async ({ user, letTimePass }) => {
+    await user.mkdir("a");
+    await user.mkdir("b");
+    await user.writeFile("a/f", "content");
+    await user.setattr("a/f", { mode: 0o600 });
+    await user.rename("a/f", "b/g");
+    letTimePass();
+    expect(await user.readdir("a")).toEqual([]);
+    expect(await user.text("b/g")).toBe("content");
+    expect((await user.stat("b/g")).mode & 0o7777).toBe(0o600);
+  },
+  "rename keeps the node of the file": async ({ user }) => {
+    await user.writeFile("a", "content");
+    const before = await user.stat("a");
+    await user.rename("a", "b");
+    expect((await user.stat("b")).ino).toBe(before.ino);
+  },
+  "rename with NOREPLACE refuses a target that is there": async ({ user }) => {
+    await user.writeFile("a", "a");
+    await user.writeFile("b", "b");
+    expect(await faultOf(user.rename("a", "b", RENAME_NOREPLACE))).toBe("exists");
+    expect([await user.text("a"), await user.text("b")]).toEqual(["a", "b"]);
+    await user.rename("a", "c", RENAME_NOREPLACE);
+    expect(await user.text("c")).toBe("a");
+  },
+  "rename checks the kinds": async ({ user }) => {
+    await user.writeFile("f", "x");
+    await user.mkdir("d");
+    await user.mkdir("full");
+    await user.writeFile("full/f", "x");
+    expect(await faultOf(user.rename("f", "d"))).toBe("is_dir");
+    expect(await faultOf(user.rename("d", "f"))).toBe("not_dir");
+    expect(await faultOf(user.rename("d", "full"))).toBe("not_empty");
+    expect(await faultOf(user.rename("missing", "x"))).toBe("not_found");
+    await user.rename("full", "d");
+    expect(await user.text("d/f")).toBe("x");
+    expect(await user.exists("full")).toBe(false);
+  },
+  "rename of a name onto itself changes nothing": async ({ user }) => {
+    await user.writeFile("f", "x");
+    await user.rename("f", "f");
+    expect(await user.text("f")).toBe("x");
+  },
+  "rename of a directory into itself is refused": async ({ user }) => {
+    await user.mkdir("d");
+    await user.mkdir("d/e");
+    expect(await faultOf(user.rename("d", "d/e/f"))).toBe("bad_argument");
+    expect(await faultOf(user.rename("d", "d/f"))).toBe("bad_argument");
+    expect(await user.readdir("d")).toEqual(["e"]);
+  },
+  "rename moves a directory with all that is in it": async ({ user, letTimePass }) => {
+    await user.mkdir("d");
+    await user.mkdir("d/sub", 0o700);
+    await user.mkdir("d/empty");
+    for (let i = 0; i < 50; i++) await user.writeFile(`d/sub/f${i}`, `content ${i}`);
+    await user.writeFile("d/top", "top");
+    await user.symlink("d/link", "top");
+    await user.rename("d", "e");
+    expect(await user.exists("d")).toBe(false);
+    for (const again of [false, true]) {
+      if (again) letTimePass();
+      expect((await user.readdir("")).sort()).toEqual(["e"]);
+      expect((await user.readdir("e")).sort()).toEqual(["empty", "link", "sub", "top"]);
+      expect((await user.readdir("e/sub")).length).toBe(50);
+      expect(await user.text("e/sub/f7")).toBe("content 7");
+      expect((await user.stat("e/sub")).mode & 0o7777).toBe(0o700);
+      expect(await user.readlink("e/link")).toBe("top");
+    }
+  },
+  "rename of a directory with files open in it: they keep working": async ({ user, letTimePass }) => {
+    const bytes = Buffer.alloc(300_000, "0123456789");
+    await user.mkdir("d");
+    await user.writeFile("d/clean", "clean");
+    await user.writeFile("d/large", bytes);
+    await user.writeFile("d/changed", "before");
+    letTimePass();
+    const clean = await user.open("d/clean");
+    const large = await user.open("d/large");
+    const changed = await user.open("d/changed", O_RDWR);
+    await changed.write(0, "CHANGED");
+    const fresh = await user.open("d/fresh", O_WRONLY | O_CREAT);
+    await fresh.write(0, "fresh");
+    await large.read(0, 100);
+    await user.rename("d", "e");
+    letTimePass();
+    expect(text(await clean.readAll())).toBe("clean");
+    expect((await large.readAll()).equals(bytes)).toBe(true);
+    await changed.write(7, "!");
+    await fresh.write(5, "!");
+    for (const file of [clean, large, changed, fresh]) await file.close();
+    letTimePass();
+    expect((await user.readdir("e")).sort()).toEqual(["changed", "clean", "fresh", "large"]);
+    expect(await user.text("e/changed")).toBe("CHANGED!");
+    expect(await user.text("e/fresh")).toBe("fresh!");
+    expect(await user.exists("d")).toBe(false);
+  },
+  "mknod makes an empty regular file, and refuses devices": async ({ user, fs }) => {
+    const { parent } = await user.place("x");
+    await fs.mknod(parent, "f", 0o100640, 0, user.caller);
+    expect(await user.stat("f")).toMatchObject({ mode: 0o100640, size: 0 });
+    expect(await faultOf(fs.mknod(parent, "dev", 0o020600, 259, user.caller))).toBe("not_permitted");
+    expect(await faultOf(fs.mknod(parent, "f", 0o100640, 0, user.caller))).toBe("exists");
+  },
+  "mknod makes a fifo that stays one": async ({ user, fs, letTimePass }) => {
+    const { parent } = await user.place("x");
+    await fs.mknod(parent, "p", 0o010600, 0, user.caller);
+    letTimePass();
+    expect((await user.stat("p")).mode).toBe(0o010600);
+  },
+  "hard links are refused": async ({ user, fs }) => {
+    await user.writeFile("f", "x");
+    const { parent } = await user.place("g");
+    expect(await faultOf(fs.link(await user.node("f"), parent, "g", user.caller))).toBe("not_permitted");
+  },
+  "symlinks show their target, also one that leads nowhere": async ({ user, letTimePass }) => {
+    for (const target of ["f", "/absolute/path", "../up", "naïve ünïcode %41 100%"]) {
+      await user.symlink("l", target);
+      expect(await user.readlink("l")).toBe(target);
+      letTimePass();
+      expect(await user.readlink("l")).toBe(target);
+      const { mode, size } = await user.stat("l");
+      expect(mode & S_IFMT).toBe(S_IFLNK);
+      expect(size).toBe(Buffer.byteLength(target));
+      await user.unlink("l");
+    }
+    await user.writeFile("f", "x");
+    expect(await faultOf(user.readlink("f"))).toBe("bad_argument");
+    expect(await faultOf(user.symlink("f", "x"))).toBe("exists");
+  },
+  "names of 255 bytes work, of 256 do not": async ({ user, letTimePass }) => {
+    const longest = `${"é".repeat(127)}x`;
+    await user.writeFile(longest, "x");
+    letTimePass();
+    expect(await user.readdir("")).toEqual([longest]);
+    expect(await user.text(longest)).toBe("x");
+    expect(await faultOf(user.writeFile(`${longest}y`, "x"))).toBe("name_too_long");
+    expect(await faultOf(user.mkdir(`${longest}y`))).toBe("name_too_long");
+    expect(await faultOf(user.rename(longest, `${longest}y`))).toBe("name_too_long");
+  },
+  "odd names work": async ({ user, letTimePass }) => {
+    const names = [" ", "-rf", "a b", "a+b%20c", "x\ny", "日本語", "😀", "..x", "x..", ".hidden", "\\", "?&=#"];
+    for (const name of names) await user.writeFile(name, name);
+    letTimePass();
+    expect((await user.readdir("")).sort()).toEqual([...names].sort());
+    for (const name of names) expect(await user.text(name)).toBe(name);
+  },
+};
