@@ -21,7 +21,7 @@ const STATUS_MS = 5000;
 /** Uploading what is left takes as long as it takes; these are for links that are dead. */
 const STOP_MS = { flushMs: 60 * 60_000, endMs: 60 * 60_000 };
 /** `--force` is for those who cannot wait. */
-const FORCED_MS = { flushMs: 20_000, endMs: 40_000 };
+const FORCED_MS = { flushMs: 20_000, endMs: 5_000 };
 
 export async function registerMount(registry: MountRegistry, { id, supervisor, logFile }: RegisteredMount): Promise<Registration> {
   const { store, mountPoint, stateDir } = supervisor.config;

@@ -2,10 +2,10 @@
  * `bucketmount mount`. Three forms of one thing: in the foreground (this process is the supervisor), in the background (this process
  * starts the foreground form detached and waits for its word), and mount(8)'s fake (everything is checked, nothing done).
  */
-import { closeSync, openSync, renameSync, statSync } from "node:fs";
+import { openSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DriverError, isFault } from "#core/errors.ts";
-import type { Logger } from "#core/log.ts";
+import type { LogFields, Logger } from "#core/log.ts";
 import { StateFolder } from "#node/state-folder.ts";
 import { type MountEnd, type MountSupervisor, superviseMount } from "#node/supervisor.ts";
 import { startDetached, tellParent } from "./detach.ts";
@@ -21,8 +21,7 @@ const STDERR_FD = 2;
 /** A log that is larger when a mount begins becomes `.old`, and the `.old` before it goes. */
 const LOG_BYTES = 10 << 20;
 /** After a signal: whoever sent it waits, but unsent data is worth more. */
-const STOP_FLUSH_MS = 10 * 60_000;
-const STOP_END_MS = 10 * 60_000;
+const STOP_MS = { flushMs: 10 * 60_000, endMs: 10 * 60_000 };
 
 /** Resolves with the exit code. Throws the one thing that is wrong; nothing is left behind then. */
 export async function runMount(line: MountCommandLine, context: ProcessContext): Promise<number> {
@@ -37,36 +36,37 @@ export async function runMount(line: MountCommandLine, context: ProcessContext):
 }
 
 /** Mounts, serves and ends. `ready` is given for the background form: called when the mount answers; it throws when nobody waits any more. */
-async function superviseToTheEnd(
-  request: MountRequest,
-  context: ProcessContext,
-  ready: (() => Promise<void>) | undefined,
-): Promise<number> {
+async function superviseToTheEnd(request: MountRequest, context: ProcessContext, ready: Ready | undefined): Promise<number> {
   const plan = await planMount(request, context.env);
-  const { mountPoint, stateDir, store } = plan.config;
+  const { mountPoint, stateDir } = plan.config;
   const folder = await StateFolder.claim(stateDir, mountPoint);
   const logFile = ready === undefined ? undefined : join(stateDir, "bucketmount.log");
   const logFd = logFile === undefined ? STDERR_FD : await openLog(logFile, folder);
   const log = createLogger({ level: plan.config.logLevel, fd: logFd });
   if (ready !== undefined) process.chdir("/"); // holds no directory of the caller's busy
+  const stop = stopOnSignals(context, log);
   const supervisor = await superviseMount({
-    ...{ config: plan.config, folder, log, logFd, env: context.env },
+    ...{ config: plan.config, folder, log, logFd, env: context.env, mounts: kernelMounts, signal: stop.starting },
     command: { file: context.self.file, args: [...context.self.args, "engine"] },
-    mounts: kernelMounts,
   });
-  if (logFd !== STDERR_FD) void supervisor.ended.then(() => closeSync(logFd));
+  stop.watch(supervisor);
   const registration = await announce(plan, supervisor, { logFile, context, ready });
-  context.onStopSignal((signal) => void stopOnSignal(signal, supervisor, log));
-  log.info({ bucket: store.bucket, prefix: store.prefix, mountPoint, stateDir }, "mounted");
+  log.info({ ...describe(plan), stateDir }, "mounted");
   const end = await supervisor.ended;
   await registration.withdraw();
   return reportEnd(end, plan, context);
 }
 
+type Ready = () => Promise<void>;
+
+function describe({ config: { store, mountPoint } }: MountPlan): LogFields {
+  return { bucket: store.bucket, prefix: store.prefix, mountPoint };
+}
+
 interface Announcement {
   readonly logFile: string | undefined;
   readonly context: ProcessContext;
-  readonly ready: (() => Promise<void>) | undefined;
+  readonly ready: Ready | undefined;
 }
 
 /** Makes the mount known. When that fails there is no mount. */
@@ -81,7 +81,7 @@ async function announce(plan: MountPlan, supervisor: MountSupervisor, { logFile,
     await ready?.();
     return registration;
   } catch (error) {
-    await supervisor.stop({ force: true, flushMs: STOP_FLUSH_MS, endMs: STOP_END_MS }).catch(() => undefined);
+    await supervisor.stop({ ...STOP_MS, force: true }).catch(() => undefined);
     await registration?.withdraw();
     throw error;
   }
@@ -97,16 +97,35 @@ async function openLog(path: string, folder: StateFolder): Promise<number> {
   }
 }
 
+/**
+ * Signals, from the first moment: before the mount answers they give it up, afterwards they end it. So does, before that, the end of
+ * whoever waits for the background form.
+ */
+function stopOnSignals(context: ProcessContext, log: Logger): { readonly starting: AbortSignal; watch(supervisor: MountSupervisor): void } {
+  const start = new AbortController();
+  let watched: MountSupervisor | undefined;
+  process.once("disconnect", () => start.abort());
+  context.onStopSignal((signal) => {
+    if (watched === undefined) start.abort();
+    else void endMount(signal, watched, log);
+  });
+  return {
+    starting: start.signal,
+    watch: (supervisor) => {
+      watched = supervisor;
+    },
+  };
+}
+
 /** What is in use is detached: it ends with its last user. What cannot be uploaded keeps the mount, until the next signal. */
-async function stopOnSignal(signal: string, supervisor: MountSupervisor, log: Logger): Promise<void> {
-  const limits = { flushMs: STOP_FLUSH_MS, endMs: STOP_END_MS };
+async function endMount(signal: string, supervisor: MountSupervisor, log: Logger): Promise<void> {
   log.info({ signal }, "uploading what is left, then unmounting");
   try {
-    await supervisor.stop(limits);
+    await supervisor.stop(STOP_MS);
   } catch (error) {
     if (!isFault(error, "in_use")) return log.error({ error }, "the mount stays: its data could not be uploaded");
     log.warn({}, "the mount is in use: it is detached and ends with its last user");
-    await supervisor.stop({ ...limits, force: true }).catch((failure: unknown) => log.error({ error: failure }, "cannot unmount"));
+    await supervisor.stop({ ...STOP_MS, force: true }).catch((failure: unknown) => log.error({ error: failure }, "cannot unmount"));
   }
 }
 

@@ -4,12 +4,13 @@
  */
 import { join } from "node:path";
 import { DriverError, isFault } from "#core/errors.ts";
-import { unmount } from "#fuse/engine/index.ts";
 import { pollUntil } from "#node/deadline.ts";
+import { readMounts, topMount } from "#node/mounts.ts";
 import { isAlive, type ProcessIdentity } from "#node/process-identity.ts";
 import { readOwner } from "#node/state-folder.ts";
 import { isDead } from "#node/supervisor.ts";
 import { askStop } from "./control.ts";
+import { kernelMounts } from "./kernel-mounts.ts";
 import { findMount } from "./known-mount.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { type KnownMount, openRegistry } from "./registry.ts";
@@ -32,7 +33,7 @@ export async function runUmount({ dir, force }: UmountRequest, context: ProcessC
   const { mountPoint, known, row } = await findMount(dir, registry);
   if (known?.supervised) return stopSupervised(known, registry.socketPath(known.id), force, context);
   const owner = known === undefined ? undefined : await readOwner(known.stateDir);
-  if (row !== undefined) await unmount(mountPoint, { lazy: force || (await isDead(mountPoint)) });
+  if (row !== undefined) await kernelMounts.unmount(mountPoint, { lazy: force || (await isDead(mountPoint)) });
   if (owner?.engine !== undefined)
     await untilGone(owner.engine, ENGINE_EXIT_MS, `the engine of "${mountPoint}", which uploads what is left`);
   if (known !== undefined) await registry.remove(known.id);
@@ -52,9 +53,17 @@ async function stopSupervised(known: KnownMount, socketPath: string, force: bool
   } catch (error) {
     // It ended while we asked, as after a plain umount(8) at the same time.
     if (isFault(error, "unavailable") && !(await isAlive(supervisor))) return 0;
+    if (force && isFault(error, "timed_out") && !(await isMounted(known))) {
+      context.err(`"${mountPoint}" is detached; its engine goes on until its last user ends and everything is uploaded`);
+      return 0;
+    }
     if (isFault(error, "in_use")) throw new DriverError("in_use", `${error.message}; --force detaches it all the same`);
     throw error;
   }
+}
+
+async function isMounted({ mountPoint, device }: KnownMount): Promise<boolean> {
+  return topMount(await readMounts(), mountPoint)?.device === device;
 }
 
 async function untilGone(who: ProcessIdentity, ms: number, what: string): Promise<void> {

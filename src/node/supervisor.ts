@@ -36,6 +36,8 @@ export interface SuperviseOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** How long the first engine may take until the mount answers. */
   readonly readyMs?: number;
+  /** Gives the start up; afterwards it has no effect. */
+  readonly signal?: AbortSignal;
 }
 
 /** How a mount ended. */
@@ -86,10 +88,7 @@ export async function superviseMount(options: SuperviseOptions): Promise<MountSu
     mounted = true;
     const device = await deviceOf(config.mountPoint);
     engine = startEngine(options, deviceFd, false);
-    const readyMs = options.readyMs ?? READY_MS;
-    await within(readyMs, `the engine of ${config.mountPoint}`, engine.ready);
-    raiseReadAhead(options, device);
-    await within(readyMs, `the mount on "${config.mountPoint}"`, statfs(config.mountPoint));
+    await untilAnswering(options, device, engine);
     const supervisor = new MountSupervisor(options, deviceFd, device, engine);
     await supervisor.recordEngine();
     return supervisor;
@@ -101,6 +100,20 @@ export async function superviseMount(options: SuperviseOptions): Promise<MountSu
     await folder.discard();
     throw DriverError.from(error);
   }
+}
+
+async function untilAnswering(options: SuperviseOptions, device: string, engine: EngineProcess): Promise<void> {
+  const { mountPoint } = options.config;
+  const readyMs = options.readyMs ?? READY_MS;
+  const { signal = new AbortController().signal } = options;
+  const givenUp = new Promise<never>((_, reject) => {
+    const giveUp = () => reject(new DriverError("interrupted", `mounting on "${mountPoint}" was given up before it was ready`));
+    if (signal.aborted) giveUp();
+    else signal.addEventListener("abort", giveUp, { once: true });
+  });
+  await within(readyMs, `the engine of "${mountPoint}"`, Promise.race([engine.ready, givenUp]));
+  raiseReadAhead(options, device);
+  await within(readyMs, `the mount on "${mountPoint}"`, Promise.race([statfs(mountPoint), givenUp]));
 }
 
 /** A mount works without it, only slower: in a container /sys may be read-only. */
