@@ -184,19 +184,19 @@ export class BucketFileSystem implements FileSystem {
   }
 
   flush(handle: HandleId): Promise<void> {
-    return this.#files.flush(handle);
+    return this.#change(() => this.#files.flush(handle));
   }
 
   fsync(handle: HandleId): Promise<void> {
-    return this.#files.fsync(handle);
+    return this.#change(() => this.#files.fsync(handle));
   }
 
   release(handle: HandleId): Promise<void> {
-    return this.#files.release(handle);
+    return this.#change(() => this.#files.release(handle));
   }
 
   fallocate(handle: HandleId, mode: number, offset: number, length: number): Promise<void> {
-    return this.#files.fallocate(handle, mode, offset, length);
+    return this.#change(() => this.#files.fallocate(handle, mode, offset, length));
   }
 
   /** Unknown holes are data: the kernel's own answer for file systems without SEEK_HOLE is right, and ENOSYS asks for it. */

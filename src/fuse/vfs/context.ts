@@ -46,6 +46,9 @@ export interface VfsContext {
   readonly kernel: KernelPort;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Shared by changes of single names, owned by a directory's rename. */
+  /**
+   * Shared by changes of single names and by uploads, owned by a directory's rename: an upload that began under a key which the
+   * rename then leaves behind would bring the old name back. Not re-entrant: taken once, where a request comes in.
+   */
   readonly namespace: SharedMutex;
 }

@@ -65,7 +65,8 @@ export class InodeTable {
   }
 
   /** No name leads to the inode any more; it lives on while it is open or the kernel holds it. */
-  detach(inode: Inode): void {
+  detach(inode: Inode, why: "removed" | "superseded" = "removed"): void {
+    inode.superseded = why === "superseded";
     const child = inode.parent?.directory?.get(inode.name);
     if (child?.inode === inode) child.inode = undefined;
     inode.detached = true;

@@ -44,6 +44,8 @@ export class Inode {
   name: string;
   /** No name leads here any more: unlinked, replaced, or a newer version has its own inode. Open handles go on. */
   detached = false;
+  /** It was detached because the object was replaced or removed elsewhere: what is still written here must not be lost silently. */
+  superseded = false;
 
   /** Inodes in the table whose parent this is. */
   liveChildren = 0;

@@ -122,7 +122,7 @@ export class Lookup {
     } while (continuation !== undefined && pages === "all");
     const complete = continuation === undefined;
     const listing: Listing = { since, objects, prefixes, complete, at };
-    for (const gone of directory.merge(listing)) inodes.detach(gone);
+    for (const gone of directory.merge(listing)) inodes.detach(gone, "superseded");
     directory.bigUntil = complete && objects.size + prefixes.size <= 1000 ? 0 : clock.now() + BIG_FOR_MS;
     directory.marker = marker;
     this.#applyMarker(inode, marker);
@@ -162,7 +162,7 @@ export class Lookup {
   #vanish(directory: InodeDirectory, name: string): undefined {
     const inode = directory.get(name)?.inode;
     directory.children.delete(name);
-    if (inode !== undefined) this.#context.inodes.detach(inode);
+    if (inode !== undefined) this.#context.inodes.detach(inode, "superseded");
     return undefined;
   }
 
@@ -227,7 +227,7 @@ export class Lookup {
     const { inodes } = this.#context;
     const previous = child.inode;
     const inode = inodes.create(kind, parent, child.name);
-    if (previous !== undefined) inodes.detach(previous);
+    if (previous !== undefined) inodes.detach(previous, "superseded");
     this.directoryOf(parent).obtain(child.name).inode = inode;
     child.inode = inode;
     return inode;

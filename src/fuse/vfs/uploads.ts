@@ -38,7 +38,9 @@ export class Uploads {
 
   /** True when closing or syncing the file has something to send. */
   isDue(inode: Inode): boolean {
-    return inode.content?.dirty !== undefined && !inode.detached && inode.local;
+    if (inode.content?.dirty === undefined) return false;
+    // What is written to a file that was removed here dies with it; one that was replaced elsewhere must not lose it silently.
+    return inode.superseded ? inode.content.dirty.changed() : !inode.detached && inode.local;
   }
 
   /** Uploads the file if it is due. Under the inode's lock. */
@@ -47,6 +49,7 @@ export class Uploads {
     const { content, parent, name } = inode;
     const dirty = content?.dirty;
     if (content === undefined || dirty === undefined) return;
+    if (inode.superseded) throw this.#putAside(inode);
     const done = parent?.directory?.beginChange(name);
     try {
       const { options } = this.#context;
@@ -105,12 +108,21 @@ export class Uploads {
       log.error({ name: inode.name, error }, "upload failed; the data is kept and will be sent again");
       return error;
     }
-    const kept = this.#keepConflict(inode);
-    this.#context.inodes.detach(inode);
+    this.#context.inodes.detach(inode, "superseded");
     inode.parent?.directory?.expire();
-    log.warn({ name: inode.name, kept }, "the object was changed elsewhere while it was written here; this host's data was put aside");
+    return this.#putAside(inode, error);
+  }
+
+  /** Copies the writer's data where nobody loses it, and gives the error that tells the writer. */
+  #putAside(inode: Inode, cause?: DriverError): DriverError {
+    const kept = this.#keepConflict(inode);
+    inode.content?.dirty?.markClean();
+    this.#context.log.warn(
+      { name: inode.name, kept },
+      "the object was changed elsewhere while it was written here; this host's data was put aside",
+    );
     return new DriverError("stale", `${inode.name} was changed elsewhere while it was written here; this host's data is in ${kept}`, {
-      cause: error,
+      cause,
     });
   }
 
@@ -138,7 +150,7 @@ export class Uploads {
 
   async #retry(inode: Inode): Promise<void> {
     try {
-      await inode.lock.run(() => this.upload(inode));
+      await this.#context.namespace.shared(() => inode.lock.run(() => this.upload(inode)));
       this.#failed.delete(inode);
       await this.#retire(inode);
     } catch (error) {
@@ -181,8 +193,9 @@ export class Uploads {
 
   /** Uploads all that is due; throws the first failure after trying every file. */
   async all(): Promise<void> {
-    const due = [...this.#context.inodes.all()].filter((inode) => this.isDue(inode));
-    const results = await Promise.allSettled(due.map((inode) => inode.lock.run(() => this.upload(inode))));
+    const { inodes, namespace } = this.#context;
+    const due = [...inodes.all()].filter((inode) => this.isDue(inode));
+    const results = await Promise.allSettled(due.map((inode) => namespace.shared(() => inode.lock.run(() => this.upload(inode)))));
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     for (const inode of [...this.#failed]) await this.#retry(inode);
