@@ -56,7 +56,7 @@ export async function startNodeWorld({ s3, log = silentLogger, services = {} }: 
       logLevel: "info",
     },
     engine: { file: process.execPath, args: ["-C", "source", ENGINE_MAIN] },
-    mounts: { openFuseDevice, mountFuse, bindMount, unmount },
+    mounts: { openFuseDevice, mountFuse, setReadAhead, bindMount, unmount },
     log,
     engineLogFd,
   };
