@@ -42,6 +42,9 @@ export interface Cluster {
   destroy(): Promise<void>;
 }
 
+/** A cold start of Node from source on a busy machine takes seconds. */
+const READY_MS = 60_000;
+
 /** A claim for many pods on many nodes, to write. */
 const CAPABILITY = { mount: { fsType: "", mountFlags: [] }, accessMode: { mode: "MULTI_NODE_MULTI_WRITER" } };
 
@@ -67,8 +70,9 @@ class Plugins {
       args: [...args, "--endpoint", `unix://${socket}`, "--s3-endpoint", this.#s3.endpoint],
     });
     this.#programs.push(program);
-    const client = await Promise.race([connect(service, socket), endedEarly(program)]);
+    const client = connect(service, socket);
     this.#clients.push(client);
+    await Promise.race([client.ready(READY_MS), endedEarly(program)]);
     return client;
   }
 
