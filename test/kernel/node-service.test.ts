@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -298,5 +299,38 @@ describe.skipIf(skipMounts("test/kernel/node-service"))("createNodeServices", ()
     expect(await stage()).toEqual({});
     await unstage();
     await nothingIsLeft();
+  });
+
+  describe("with an engine that cannot upload", () => {
+    const fakeEngine = fileURLToPath(new URL("../support/fake-engine.mjs", import.meta.url));
+    beforeEach(async () => {
+      node.close();
+      await world.stop();
+      world = await startNodeWorld({ s3, engineMain: fakeEngine });
+      node = connectGrpc(world.socketPath, "csi.v1.Node");
+      staging = await folderIn(world, "staging", "globalmount");
+    });
+
+    test("NodeUnpublishVolume and NodeUnstageVolume fail and keep the mount when a flush fails", async () => {
+      volume = { volumeId: "v", volumeContext: { bucket: "unflushable" } };
+      await stage();
+      const target = await publish("one");
+      for (const refusal of [await failure(unpublish(target)), await failure(unstage())]) {
+        expect(refusal.code).toMatch(/INTERNAL|FAILED_PRECONDITION/);
+      }
+      expect(await sh('cat "$1/hello"', target)).toContain("hello");
+    });
+
+    test("NodeUnstageVolume never says OK while the spool has data, and another stage may take it up", async () => {
+      volume = { volumeId: "v", volumeContext: { bucket: "dirty" } };
+      await stage();
+      const refusal = { code: "FAILED_PRECONDITION", details: expect.stringContaining("not uploaded") };
+      expect(await failure(unstage())).toMatchObject(refusal);
+      expect(await failure(unstage())).toMatchObject(refusal);
+      await world.restart();
+      expect(await failure(unstage())).toMatchObject(refusal);
+      await nothingIsLeft();
+      await stage();
+    });
   });
 });

@@ -38,9 +38,16 @@ export interface NodeWorldOptions {
   readonly log?: Logger;
   /** Served on the same socket. */
   readonly services?: Partial<Record<ServiceName, Handlers>>;
+  /** The engine's program; default the real one. */
+  readonly engineMain?: string;
 }
 
-export async function startNodeWorld({ s3, log = silentLogger, services = {} }: NodeWorldOptions): Promise<NodeWorld> {
+export async function startNodeWorld({
+  s3,
+  log = silentLogger,
+  services = {},
+  engineMain = ENGINE_MAIN,
+}: NodeWorldOptions): Promise<NodeWorld> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), "bucketmount-node-")));
   const stateDir = join(dir, "state");
   const engineLogFd = openSync(join(dir, "engines.log"), "a");
@@ -55,7 +62,7 @@ export async function startNodeWorld({ s3, log = silentLogger, services = {} }: 
       cacheSizeBytes: 256 << 20,
       logLevel: "info",
     },
-    engine: { file: process.execPath, args: ["-C", "source", ENGINE_MAIN] },
+    engine: { file: process.execPath, args: ["-C", "source", engineMain] },
     mounts: { openFuseDevice, mountFuse, setReadAhead, bindMount, unmount },
     log,
     engineLogFd,
