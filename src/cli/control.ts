@@ -4,7 +4,6 @@
  */
 import { chmod, rm } from "node:fs/promises";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
-import { createInterface } from "node:readline";
 import { DriverError, FAULTS, type Fault } from "#core/errors.ts";
 import type { EngineStatus } from "#fuse/engine/protocol.ts";
 import type { MountEnd, MountHealth } from "#node/supervisor.ts";
@@ -40,8 +39,18 @@ export async function serveControl(path: string, handlers: ControlHandlers): Pro
 function serveConnection(socket: Socket, handlers: ControlHandlers): void {
   // A client that went away does not want its answer.
   socket.on("error", () => socket.destroy());
-  createInterface({ input: socket }).on("line", (line) => {
+  onLine(socket, (line) => {
     void answer(line, handlers).then((reply) => socket.writable && socket.write(`${JSON.stringify(reply)}\n`));
+  });
+}
+
+/** readline would hand the socket's errors on as its own, which nobody could tell apart. */
+function onLine(socket: Socket, handle: (line: string) => void): void {
+  let text = "";
+  socket.setEncoding("utf8").on("data", (chunk: string) => {
+    const lines = (text + chunk).split("\n");
+    text = lines.pop() ?? "";
+    for (const line of lines) handle(line);
   });
 }
 
@@ -82,7 +91,7 @@ function ask(socketPath: string, request: ControlRequest, ms: number): Promise<u
     };
     socket.on("error", (error) => fail("unavailable", `the mount's supervisor cannot be reached: ${error.message}`));
     socket.on("close", () => fail("unavailable", "the mount's supervisor ended"));
-    createInterface({ input: socket }).once("line", (line) => {
+    onLine(socket, (line) => {
       const reply = JSON.parse(line) as Answer;
       if (!reply.ok) return fail(Object.hasOwn(FAULTS, reply.fault) ? (reply.fault as Fault) : "internal", reply.message);
       clearTimeout(timer);
