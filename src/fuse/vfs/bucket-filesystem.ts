@@ -161,11 +161,21 @@ export class BucketFileSystem implements FileSystem {
       this.#names.checkName(directory, name);
       const there = await this.#lookup.find(directory, name);
       if (there !== undefined) return this.#createOver(there, flags);
+      await this.#lookup.ensureAttributes(directory);
       const inode = this.#names.make(directory, name, S_IFREG | (mode & PERMISSIONS), caller);
-      const opened = await this.#files.openNew(inode, flags);
+      const opened = await this.#openNew(inode, flags);
       this.#names.enter(inode);
       return { entry: this.#give(inode), opened };
     });
+  }
+
+  async #openNew(inode: Inode, flags: number): Promise<Opened> {
+    try {
+      return await this.#files.openNew(inode, flags);
+    } catch (error) {
+      this.#context.inodes.detach(inode);
+      throw error;
+    }
   }
 
   async #createOver(inode: Inode, flags: number): Promise<{ entry: Entry; opened: Opened }> {

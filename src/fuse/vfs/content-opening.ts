@@ -94,7 +94,7 @@ function settle({ kernel }: VfsContext, parts: Parts): OpenContent {
   const { whole, reader, dirty } = parts;
   const file = dirty?.whole ? dirty : whole;
   const backingId = kernel.passthrough && file !== undefined ? kernel.registerBacking(file.fd) : undefined;
-  return { backingId, whole, reader, dirty, handles: 0, writers: 0, mayBeMapped: false, upload: undefined, exclusive: false };
+  return { backingId, whole, reader, dirty, handles: 0, writers: 0, mayBeMapped: false, upload: undefined, sent: [], exclusive: false };
 }
 
 /** Stores that this file's newest content is in the spool, before the kernel may write to it. */

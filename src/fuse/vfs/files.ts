@@ -193,8 +193,12 @@ export class Files {
       recordDirty(this.#context, inode);
       inode.pageCacheEtag = undefined;
       if (content.writers > 0) return;
-      await this.#uploads.upload(inode);
-      await this.#retire(inode);
+      try {
+        await this.#uploads.upload(inode);
+      } finally {
+        // After a failure too: it sees to it that what could not be sent is tried again.
+        await this.#retire(inode);
+      }
     });
   }
 

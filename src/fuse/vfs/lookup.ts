@@ -70,7 +70,14 @@ export class Lookup {
 
   /** A mount's root is always there; only its marker may change, where it has one. */
   async #revalidateRoot(root: Inode): Promise<void> {
-    if (root.attributes === undefined) this.apply(root, await this.#head(directoryKey(this.#context.options.prefix, root)));
+    await this.ensureAttributes(root);
+  }
+
+  /** Makes the attributes of a directory known, however old: after a take-over, or when its marker was replaced elsewhere, they are not. */
+  async ensureAttributes(inode: Inode): Promise<void> {
+    if (inode.attributes !== undefined) return;
+    const key = directoryKey(this.#context.options.prefix, inode);
+    this.apply(inode, key === "" ? undefined : await this.#head(key));
   }
 
   /** Lists the directory whole (all pages) unless a listing within the TTL is there. */

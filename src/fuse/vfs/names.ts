@@ -55,6 +55,7 @@ export class Names {
   async checkFree(parent: Inode, name: string): Promise<void> {
     this.checkName(parent, name);
     if ((await this.#lookup.find(parent, name)) !== undefined) throw new DriverError("exists", `${name} is there already`);
+    await this.#lookup.ensureAttributes(parent);
   }
 
   checkName(parent: Inode, name: string): void {
@@ -204,7 +205,8 @@ export class Names {
     const key = directoryKey(this.#context.options.prefix, parent);
     if (parent.detached || key === "" || directory === undefined || directory.marker || parent.version) return;
     if (directory.children.size > 0) return;
-    await this.#attributes.putMarker(parent);
+    await this.#lookup.ensureAttributes(parent);
+    if (!parent.version) await this.#attributes.putMarker(parent);
   }
 
   /** The key that `name` has, or would have. */

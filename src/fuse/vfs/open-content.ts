@@ -10,6 +10,7 @@ import type { WholeFile } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
+import type { SentVersion } from "./own-version.ts";
 
 export interface OpenContent {
   /** Set: the mode is `passthrough`. */
@@ -23,6 +24,8 @@ export interface OpenContent {
   mayBeMapped: boolean;
   /** The multipart upload under way, for a successor to end. */
   upload: DirtyRow["upload"];
+  /** Uploads that failed since the last success: one of them may be in the bucket all the same. */
+  sent: SentVersion[];
   /** O_EXCL created it: the first upload must find nothing there. */
   exclusive: boolean;
 }

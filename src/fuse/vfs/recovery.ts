@@ -8,17 +8,20 @@
 
 import { copyFileSync, mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { msOfTimespec, type Timespec } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { DirtyRow, HandleRow, InodeRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
+import type { UserMetadata } from "#s3/object-store.ts";
 import type { VfsContext } from "./context.ts";
 import { Directory } from "./directory.ts";
 import type { Handles } from "./handles.ts";
 import { Inode } from "./inode.ts";
 import { wantsWrite } from "./mode.ts";
-import { decodeAttributes, decodeXattrs } from "./object-metadata.ts";
+import { type AttributeDefaults, decodeAttributes, decodeXattrs, encodeAttributes } from "./object-metadata.ts";
 import type { OpenContent } from "./open-content.ts";
+import { findOwnVersion, sentByPredecessor } from "./own-version.ts";
 import type { Uploads } from "./uploads.ts";
 
 interface Parts {
@@ -94,6 +97,7 @@ function emptyContent(backingId: number | undefined): OpenContent {
     writers: 0,
     mayBeMapped: true,
     upload: undefined,
+    sent: [],
     exclusive: false,
   };
 }
@@ -107,9 +111,17 @@ function findInode({ inodes, log }: VfsContext, node: HandleRow["node"]): Inode 
   }
 }
 
-function openSpool({ spool, readers }: VfsContext, row: DirtyRow): DirtyFile {
+/** Undefined when the spool file is gone: the engine died between the end of the file, which was in the bucket, and that of its row. */
+function openSpool({ spool, readers, log }: VfsContext, row: DirtyRow): DirtyFile | undefined {
   const base: ContentReader | undefined = row.base !== null && row.extents !== null ? readers.open(row.base) : undefined;
-  return spool.recover(row, base);
+  try {
+    return spool.recover(row, base);
+  } catch (error) {
+    base?.close();
+    if (!isFault(error, "not_found")) throw error;
+    log.warn({ key: row.key, spool: row.spool }, "a journal entry's spool file is gone; nothing is sent for it");
+    return undefined;
+  }
 }
 
 /** A dirty row of a connection that goes on: its inode gets attributes and content back; without open handles it is sent now. */
@@ -119,6 +131,12 @@ async function adoptDirty(context: VfsContext, { uploads }: Parts, row: DirtyRow
   inode.content ??= emptyContent(undefined);
   const content = inode.content;
   content.dirty ??= openSpool(context, row);
+  if (content.dirty === undefined) {
+    context.state.dropDirty(row.node);
+    if (content.handles === 0) inode.content = undefined;
+    return;
+  }
+  content.sent.push(sentByPredecessor(row.metadata, content.dirty.fd));
   inode.version = row.base === null ? null : { ...row.base, lastModified: 0, headers: row.headers, metadata: row.metadata };
   inode.attributes = decodeAttributes(
     { key: row.key, size: 0, lastModified: context.clock.now(), headers: row.headers, metadata: row.metadata },
@@ -131,19 +149,41 @@ async function adoptDirty(context: VfsContext, { uploads }: Parts, row: DirtyRow
 
 /** Uploads a spool file whose connection is gone. Only when the bucket has it, or its owner was told where it is, does it leave the spool. */
 async function replay(context: VfsContext, row: DirtyRow): Promise<void> {
-  const { conditions, state, log } = context;
+  const { state, log } = context;
   const dirty = openSpool(context, row);
+  if (dirty === undefined) return state.dropDirty(row.node);
   try {
-    const condition = row.base !== null && conditions.putIfMatch ? { ifMatch: row.base.etag } : {};
-    await dirty.upload({ key: row.key, headers: row.headers, metadata: row.metadata, ...condition });
+    await send(context, row, dirty);
     log.info({ key: row.key }, "a file that was not uploaded before the last end is in the bucket now");
   } catch (error) {
-    if (!isFault(error, "stale", "not_found")) throw notReplayed(row, error);
+    if (!isFault(error, "stale", "exists", "not_found")) throw notReplayed(row, error);
     const kept = keepAside(context, row, dirty);
     log.warn({ key: row.key, kept }, "the object was changed elsewhere since it was written here; this host's data was put aside");
   }
   state.dropDirty(row.node);
   dirty.discard();
+}
+
+/** As the writer's close would have: under the conditions of then, with the times of the last write. */
+async function send({ store, conditions, options }: VfsContext, row: DirtyRow, dirty: DirtyFile): Promise<void> {
+  const { key, base, headers } = row;
+  const target = { key, headers, metadata: withMtime(row, dirty.stat().mtime, options) };
+  const whole = conditions.putIfNoneMatch ? ({ ifNoneMatch: "*" } as const) : {};
+  const changed = base !== null && conditions.putIfMatch ? { ifMatch: base.etag } : {};
+  try {
+    await dirty.upload({ ...target, ...(base === null ? whole : changed) });
+  } catch (error) {
+    if (!isFault(error, "stale", "exists")) throw error;
+    const own = await findOwnVersion(store, key, [sentByPredecessor(row.metadata, dirty.fd)]);
+    if (own === undefined) throw error;
+    await dirty.upload({ ...target, ifMatch: own });
+  }
+}
+
+/** The row is as old as the last open, fsync or close; the spool file's mtime is the truth. */
+function withMtime({ key, headers, metadata }: DirtyRow, mtime: Timespec, defaults: AttributeDefaults): UserMetadata {
+  const attributes = decodeAttributes({ key, size: 0, lastModified: msOfTimespec(mtime), headers, metadata }, defaults);
+  return encodeAttributes({ ...attributes, mtime }, { previous: metadata, xattrs: decodeXattrs(metadata) });
 }
 
 function notReplayed(row: DirtyRow, cause: unknown): DriverError {

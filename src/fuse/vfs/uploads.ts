@@ -8,6 +8,7 @@
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DriverError, isFault } from "#core/errors.ts";
+import type { DirtyFile, UploadTarget } from "#fuse/write/dirty-file.ts";
 import type { PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
 import { recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
@@ -15,6 +16,7 @@ import type { Inode, Version } from "./inode.ts";
 import { attributesOf, attrOf, storedMetadata } from "./inode-attributes.ts";
 import { pathKey } from "./key-names.ts";
 import type { OpenContent } from "./open-content.ts";
+import { findOwnVersion, sentVersion } from "./own-version.ts";
 
 const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 60_000;
@@ -60,19 +62,36 @@ export class Uploads {
       const { ctime } = attrOf(inode);
       const onMultipart = (upload: OpenContent["upload"]) => this.#noteMultipart(inode, content, upload);
       const { mayBeMapped } = content;
-      const result = await dirty.upload({ key, headers, metadata, mayBeMapped, onMultipart, ...this.#conditions(inode) });
+      const result = await this.#send(inode, content, dirty, { key, headers, metadata, mayBeMapped, onMultipart });
       inode.version = { etag: result.etag, size: result.size, lastModified: result.dateMs, headers, metadata };
       // Unless somebody changed them while the bytes were under way.
       const isSame = inode.attributes === attributesSent;
       if (isSame) inode.attributesDirty = false;
       inode.attributes = { ...attributesOf(inode), mtime: result.mtime, ...(isSame ? { ctime } : {}) };
       content.exclusive = false;
+      content.sent = [];
       this.settle(inode, key);
       recordDirty(this.#context, inode);
     } catch (error) {
       throw this.#onFailure(inode, DriverError.from(error));
     } finally {
       done?.();
+    }
+  }
+
+  /** Uploads under the conditions that must hold; a version of our own that came to be there unnoticed is no conflict. */
+  async #send(inode: Inode, content: OpenContent, dirty: DirtyFile, target: UploadTarget): ReturnType<DirtyFile["upload"]> {
+    recordDirty(this.#context, inode);
+    try {
+      return await dirty.upload({ ...target, ...this.#conditions(inode) });
+    } catch (error) {
+      // O_EXCL is how processes take a lock: two that create alike at one time must not both believe that they did.
+      if (content.exclusive) throw error;
+      content.sent.push(sentVersion(target.metadata, dirty.fd));
+      if (!isFault(error, "stale", "exists")) throw error;
+      const own = await findOwnVersion(this.#context.store, target.key, content.sent);
+      if (own === undefined) throw error;
+      return dirty.upload({ ...target, ifMatch: own });
     }
   }
 
@@ -154,7 +173,10 @@ export class Uploads {
       this.#failed.delete(inode);
       await this.#retire(inode);
     } catch (error) {
-      if (inode.detached) this.#failed.delete(inode);
+      if (inode.detached) {
+        this.#failed.delete(inode);
+        await this.#retire(inode);
+      }
       this.#context.log.debug({ name: inode.name, error: DriverError.from(error) }, "another try to upload failed");
     }
   }

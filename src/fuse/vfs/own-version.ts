@@ -1,0 +1,68 @@
+/**
+ * Is the version that stands in a writer's way the writer's own?
+ *
+ * A PUT whose answer was lost (or whose engine died) may have reached the bucket. Its repetition, with the condition that was right
+ * before, is then refused as if somebody else had been there. What was sent is known by its times, mtime and ctime to the nanosecond;
+ * and since two mounts of one host may write within one tick of its clock, by its content too where the ETag is an MD5. In doubt
+ * it is somebody else's: then data is put aside that need not be, but none is lost.
+ */
+import { createHash } from "node:crypto";
+import { fstatSync, readSync } from "node:fs";
+import type { Etag } from "#core/brand.ts";
+import { isFault } from "#core/errors.ts";
+import type { ObjectStore, UserMetadata } from "#s3/object-store.ts";
+
+/** An upload that may have reached the bucket. */
+export interface SentVersion {
+  readonly metadata: UserMetadata;
+  /** Of the content, in hexadecimal; undefined for those too large to be sent in one piece. */
+  readonly md5: string | undefined;
+}
+
+/** Larger ones go in parts, and their ETag is no MD5. */
+const HASHED_BYTES = 64 << 20;
+const CHUNK_BYTES = 1 << 20;
+
+/** What an upload of the file as it is now sends. */
+export function sentVersion(metadata: UserMetadata, fd: number): SentVersion {
+  return { metadata, md5: md5Of(fd) };
+}
+
+/** What a dead predecessor may have sent, if the file was not changed since. The content is looked at only when it is asked for. */
+export function sentByPredecessor(metadata: UserMetadata, fd: number): SentVersion {
+  return {
+    metadata,
+    get md5() {
+      return md5Of(fd);
+    },
+  };
+}
+
+function md5Of(fd: number): string | undefined {
+  if (fstatSync(fd).size > HASHED_BYTES) return undefined;
+  const hash = createHash("md5");
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  for (let at = 0; ; ) {
+    const count = readSync(fd, chunk, 0, chunk.length, at);
+    if (count === 0) return hash.digest("hex");
+    hash.update(chunk.subarray(0, count));
+    at += count;
+  }
+}
+
+/** The ETag of the present version if it is one of those that were `sent` to `key`. Throws what HEAD throws, but for "not there". */
+export async function findOwnVersion(store: ObjectStore, key: string, sent: readonly SentVersion[]): Promise<Etag | undefined> {
+  try {
+    const { etag, metadata } = await store.head(key);
+    return sent.some((version) => isSame(version, etag, metadata)) ? etag : undefined;
+  } catch (error) {
+    if (isFault(error, "not_found")) return undefined;
+    throw error;
+  }
+}
+
+function isSame(sent: SentVersion, etag: Etag, metadata: UserMetadata): boolean {
+  const { mtime, ctime } = sent.metadata;
+  if (mtime === undefined || metadata["mtime"] !== mtime || metadata["ctime"] !== ctime) return false;
+  return etag.includes("-") || etag === `"${sent.md5}"`;
+}
