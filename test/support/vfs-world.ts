@@ -180,7 +180,12 @@ export class VfsWorld {
     const kernel = takeover ? this.kernel : new FakeKernelPort(this.kernel.passthrough);
     const next = new VfsWorld({ ...this.#given, store: this.store, clock: this.clock, ...given }, { ...this.#remains, kernel });
     if (!takeover) next.context.state.beginConnection();
-    await next.fs.recover(takeover);
+    try {
+      await next.fs.recover(takeover);
+    } catch (error) {
+      await next.#abandon();
+      throw error;
+    }
     return next;
   }
 
