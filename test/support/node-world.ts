@@ -12,6 +12,7 @@ import { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fu
 import { pollUntil } from "#node/deadline.ts";
 import { type MountRow, readMounts } from "#node/mounts.ts";
 import { createNodeServices, type NodeConfig } from "#node/service.ts";
+import { readOwner } from "#node/state-folder.ts";
 import type { S3Server } from "./s3-servers.ts";
 
 const ENGINE_MAIN = fileURLToPath(new URL("./engine-main.ts", import.meta.url));
@@ -87,12 +88,10 @@ export async function startNodeWorld({
     async stop() {
       await server.close(0);
       for (const { mountPoint } of (await mounts()).toReversed()) await unmount(mountPoint, { lazy: true });
-      // Not killed: a supervisor would start a successor. Without its mount an engine ends by itself.
-      if (!(await pollUntil(60_000, 20, async () => (await engines()).length === 0)))
-        throw new Error(`engines are left: ${await engines()}`);
+      // Not killed: a supervisor would start a successor. Without its mount an engine ends by itself, and its supervisor lets the folder go.
+      if (!(await pollUntil(60_000, 20, () => areSettled(stateDir)))) throw new Error(`engines are left: ${await engines()}`);
       closeSync(engineLogFd);
-      // The plugin writes the end of each mount down meanwhile.
-      await rm(dir, { recursive: true, maxRetries: 10 });
+      await rm(dir, { recursive: true });
     },
   };
 }
@@ -102,6 +101,16 @@ export async function folderIn(world: NodeWorld, ...parts: readonly string[]): P
   const path = join(world.dir, ...parts);
   await mkdir(path, { recursive: true });
   return path;
+}
+
+/** No volume has an owner any more, and how each mount ended is written down. */
+async function areSettled(stateDir: string): Promise<boolean> {
+  const folders = (await readdir(join(stateDir, "volumes")).catch(() => [])).map((name) => join(stateDir, "volumes", name));
+  const settled = folders.map(async (folder) => {
+    const record = await readFile(join(folder, "volume.json"), "utf8").catch(() => "");
+    return (await readOwner(folder)) === undefined && !record.includes('"phase":"staged"');
+  });
+  return (await Promise.all(settled)).every(Boolean);
 }
 
 /** Processes that have a file below the folder open: an engine keeps its journal open. */
