@@ -15,11 +15,10 @@ import type { Inode, InodeChild, InodeDirectory, Version } from "./inode.ts";
 import { childKey, directoryKey, isShowable, pathKey, RESERVED_NAME } from "./key-names.ts";
 import { kindOf } from "./mode.ts";
 import { decodeAttributes, decodeXattrs, symlinkTarget } from "./object-metadata.ts";
+import { WalkAhead } from "./walk-ahead.ts";
 
 /** Names of a directory this large are looked up one by one, for this long before its size is looked at again. */
 const BIG_FOR_MS = 60_000;
-/** HEADs that go ahead of a walk through a directory. */
-const AHEAD = 64;
 /** Directories may be believed this many times longer than files: what is in them is checked by their own listing. */
 const DIRECTORY_TTL_FACTOR = 10;
 
@@ -28,6 +27,10 @@ type Pages = "first" | "all";
 export class Lookup {
   readonly #context: VfsContext;
   readonly #heads = new Map<string, Promise<Version | undefined>>();
+  readonly #ahead = new WalkAhead({
+    head: (parent, child) => this.#headSoon(parent, child),
+    list: (parent, child) => this.#listSoon(parent, child),
+  });
 
   constructor(context: VfsContext) {
     this.#context = context;
@@ -85,6 +88,7 @@ export class Lookup {
     const directory = this.directoryOf(inode);
     if (inode.detached) return directory;
     await this.#ensureListed(inode, directory, "all");
+    this.#ahead.listed(inode);
     return directory;
   }
 
@@ -179,8 +183,8 @@ export class Lookup {
     if (settled !== undefined) return settled;
     const { options } = this.#context;
     const key = childKey(options.prefix, parent, child.name);
+    if (head === undefined) this.#ahead.resolving(parent, child);
     if (child.prefix) return this.#resolveDirectory(parent, child, `${key}/`);
-    if (head === undefined) this.#headAhead(parent, child);
     const version = head ?? (await this.#head(key));
     if (version !== undefined) return this.#place(parent, child, version);
     return child.inode?.local ? child.inode : this.#vanish(this.directoryOf(parent), child.name);
@@ -284,6 +288,21 @@ export class Lookup {
     }
   }
 
+  /** A HEAD that somebody will probably want next; undefined when what it would tell is known. */
+  #headSoon(parent: Inode, child: InodeChild): Promise<unknown> | undefined {
+    const { options, attrs } = this.#context;
+    const { object, prefix, inode } = child;
+    if (inode !== undefined || (!prefix && (object === undefined || attrs.get(object.key, object) !== undefined))) return undefined;
+    const key = childKey(options.prefix, parent, child.name);
+    return this.#head(prefix ? `${key}/` : key);
+  }
+
+  /** A directory that somebody will probably list next; undefined when there is none to list. */
+  #listSoon(parent: Inode, child: InodeChild): Promise<unknown> | undefined {
+    if (!child.prefix) return undefined;
+    return this.resolve(parent, child).then((inode) => inode && this.#ensureListed(inode, this.directoryOf(inode), "first"));
+  }
+
   /** A symlink's target from the object's body, as s3fs stores it. */
   async readTarget(inode: Inode): Promise<string> {
     const { store, options } = this.#context;
@@ -293,25 +312,6 @@ export class Lookup {
     const chunks: Uint8Array[] = [];
     for await (const chunk of body.stream) chunks.push(chunk);
     return Buffer.concat(chunks).toString().trim();
-  }
-
-  /** A walk asks for one entry after the other: the next ones' HEADs start now. */
-  #headAhead(parent: Inode, child: InodeChild): void {
-    const directory = parent.directory;
-    if (directory === undefined || this.#heads.size >= AHEAD) return;
-    let passed = false;
-    for (const next of directory.children.values()) {
-      if (next === child) passed = true;
-      else if (passed && !next.prefix && next.object !== undefined && next.inode === undefined) this.#headSoon(parent, next);
-      if (this.#heads.size >= AHEAD) return;
-    }
-  }
-
-  #headSoon(parent: Inode, child: InodeChild): void {
-    const { options, attrs } = this.#context;
-    if (child.object === undefined || attrs.get(child.object.key, child.object) !== undefined) return;
-    // A failure shows when the entry itself is asked for.
-    this.#head(childKey(options.prefix, parent, child.name)).catch(() => undefined);
   }
 }
 
