@@ -27,7 +27,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   "src/core": {
     does: "errors, errno, structs, options, ranges, clock, log: no I/O",
     layers: [],
-    packages: ["zod", "pino", "lru-cache", "node:async_hooks"],
+    packages: ["pino", "lru-cache", "node:async_hooks"],
   },
   "src/s3": {
     does: "the object store: requests, signatures, retries, buckets, credentials",
@@ -72,25 +72,25 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   "src/csi": {
     does: "the gRPC side: server, status codes, identity, validation",
     layers: ["src/core"],
-    packages: ["node:*", "@grpc/*", "zod"],
+    packages: ["node:*", "@grpc/*"],
   },
   "src/controller": {
     does: "CSI Controller: buckets for volumes",
     layers: ["src/core", "src/csi", S3],
     types: ["src/s3"],
-    packages: ["node:*", "@grpc/*", "zod"],
+    packages: ["node:*", "@grpc/*"],
   },
   "src/node": {
     does: "CSI Node: stage, publish, engine processes, kubelet registration",
     layers: ["src/core", "src/csi", S3, ENGINE],
     types: [ENGINE_PROTOCOL, "src/s3"],
-    packages: ["node:*", "@grpc/*", "zod"],
+    packages: ["node:*", "@grpc/*"],
   },
   "src/cli": {
     does: "the command: arguments, signals, exit codes",
     layers: ["src/core", "src/csi", "src/controller", "src/node", S3, ENGINE],
     types: [ENGINE_PROTOCOL, "src/s3"],
-    packages: ["node:*", "@grpc/*", "commander", "zod", "pino"],
+    packages: ["node:*", "@grpc/*", "commander", "pino"],
   },
 };
 
