@@ -86,6 +86,8 @@ export class Names {
 
   async symlink(parent: Inode, name: string, target: string, caller: Caller): Promise<Inode> {
     await this.checkFree(parent, name);
+    // Neither a header nor what others read as text can carry it.
+    if (!target.isWellFormed()) throw new DriverError("bad_argument", "the target is not valid UTF-8");
     const inode = this.make(parent, name, S_IFLNK | 0o777, caller);
     inode.symlinkTarget = target;
     await this.#announced(inode, () => this.#putObject(inode, Buffer.from(target)));

@@ -89,8 +89,9 @@ function parseMode(text: string | undefined): number | undefined {
   if (text === undefined || !/^\d{1,10}$/.test(text)) return undefined;
   if (text.startsWith("0")) return parseOctal(text);
   const decimal = Number(text);
-  if (/^(?:100|120|40)[0-7]{3}$/.test(text) && !hasType(decimal)) return Number.parseInt(text, 8);
-  return decimal <= (S_IFMT | PERMISSIONS) ? decimal : undefined;
+  const isMode = decimal <= (S_IFMT | PERMISSIONS);
+  if (/^(?:100|120|40)[0-7]{3}$/.test(text) && !(isMode && hasType(decimal))) return Number.parseInt(text, 8);
+  return isMode ? decimal : undefined;
 }
 
 function parseOctal(text: string | undefined): number | undefined {
@@ -171,7 +172,7 @@ export function symlinkTarget(metadata: UserMetadata): string | undefined {
 export type Xattrs = ReadonlyMap<string, Uint8Array>;
 
 /** The unreserved characters of s3fs's urlEncodePath. */
-const PLAIN = /[^A-Za-z0-9._~/-]/g;
+const PLAIN = /[^A-Za-z0-9._~/-]/gu;
 
 function encodeXattrs(xattrs: Xattrs): string {
   const json = JSON.stringify(Object.fromEntries([...xattrs].map(([name, value]) => [name, Buffer.from(value).toString("base64")])));
