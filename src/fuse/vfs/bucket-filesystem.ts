@@ -25,7 +25,11 @@ import { DirectoryStreams } from "./walk-directory.ts";
 /** A bucket has no end: statfs(2) shows 1 PiB, all of it free. */
 const STATFS: StatFs = { bsize: 4096, blocks: 2 ** 38, bfree: 2 ** 38, bavail: 2 ** 38, files: 2 ** 32, ffree: 2 ** 32, namelen: NAME_MAX };
 
+/** Inodes that the kernel never asked for are let go after this long. */
+const SWEEP_MS = 60_000;
+
 export class BucketFileSystem implements FileSystem {
+  readonly #sweep: NodeJS.Timeout;
   readonly #context: VfsContext;
   readonly #handles: Handles;
   readonly #lookup: Lookup;
@@ -48,6 +52,7 @@ export class BucketFileSystem implements FileSystem {
     this.#streams = new DirectoryStreams(context, this.#handles, lookup, (inode) => this.#entry(inode));
     // The root is there before anything is asked; its marker, where a prefix has one, is seen by the first listing.
     lookup.apply(context.inodes.root, undefined);
+    this.#sweep = setInterval(() => context.inodes.sweep(context.clock.now() - SWEEP_MS), SWEEP_MS).unref();
     this.#lookup = lookup;
     this.#uploads = uploads;
     this.#files = files;
@@ -262,6 +267,7 @@ export class BucketFileSystem implements FileSystem {
   }
 
   async destroy(): Promise<void> {
+    clearInterval(this.#sweep);
     this.#uploads.stop();
     await this.#uploads.all();
   }

@@ -87,6 +87,11 @@ export class InodeTable {
     this.#state.putInode({ node, parent: parent.node, name, kind, ...(detached ? { unlinked: true } : {}) });
   }
 
+  /** Lets inodes go that were made for listings or by guess, were last seen before `since` (ms) and never came to the kernel. */
+  sweep(since: number): void {
+    for (const inode of [...this.#inodes.values()]) if (inode.lookups === 0 && inode.validatedAt < since) this.release(inode);
+  }
+
   forget(node: NodeId, count: number): void {
     const inode = this.#inodes.get(node);
     if (inode === undefined) return;

@@ -292,9 +292,11 @@ export class Lookup {
   #headSoon(parent: Inode, child: InodeChild): Promise<unknown> | undefined {
     const { options, attrs } = this.#context;
     const { object, prefix, inode } = child;
-    if (inode !== undefined || (!prefix && (object === undefined || attrs.get(object.key, object) !== undefined))) return undefined;
+    if (inode !== undefined) return undefined;
     const key = childKey(options.prefix, parent, child.name);
-    return this.#head(prefix ? `${key}/` : key);
+    // Of a directory no listing shows the version by which a cached answer could be found again: its inode keeps it.
+    if (prefix) return this.#resolveDirectory(parent, child, `${key}/`);
+    return object === undefined || attrs.get(object.key, object) !== undefined ? undefined : this.#head(key);
   }
 
   /** A directory that somebody will probably list next; undefined when there is none to list. */
