@@ -123,3 +123,15 @@ describe("InodeTable", () => {
     );
   });
 });
+
+it("`InodeTable.sweep` lets go what the kernel never held and nobody saw for long", () => {
+  const inodes = new InodeTable(createMemoryStateStore());
+  const old = inodes.create("dir", inodes.root, "old");
+  inodes.create("file", old, "child");
+  const fresh = inodes.create("dir", inodes.root, "fresh");
+  const held = inodes.create("dir", inodes.root, "held");
+  inodes.hold(held);
+  fresh.validatedAt = 100;
+  inodes.sweep(50);
+  expect([...inodes.all()].map(({ name }) => name)).toEqual(["", "fresh", "held"]);
+});
