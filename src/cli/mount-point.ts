@@ -40,7 +40,7 @@ async function refuseMounted(dir: string, row: MountRow | undefined, nonempty: b
   if (await isDead(row.mountPoint)) {
     throw new DriverError(
       "in_use",
-      `cannot mount on "${dir}": a mount of ${row.source} is there whose process has ended: umount "${dir}" first`,
+      `cannot mount on "${dir}": a mount of ${row.source} is there whose process has ended; first run: bucketmount umount ${dir}`,
     );
   }
   throw new DriverError("in_use", `cannot mount on "${dir}": ${row.source} is already mounted there`);

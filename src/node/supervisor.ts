@@ -277,7 +277,7 @@ export class MountSupervisor {
     this.#failuresInRow += 1;
     this.#restarts += 1;
     this.#log.error(
-      { exit: describeExit(exit), pid: this.#engine.pid, restarts: this.#restarts, delayMs },
+      { exit: describeExit(exit), enginePid: this.#engine.pid, restarts: this.#restarts, delayMs },
       "the engine crashed, a successor takes over",
     );
     if (this.#failuresInRow > ATTEMPTS_UNMOUNTED && !(await this.#isMounted())) return false;
@@ -285,7 +285,7 @@ export class MountSupervisor {
     this.#engine = startEngine(this.#options, this.#deviceFd, true);
     this.#ready = this.#engine.ready;
     this.#ready.then(
-      () => this.#log.info({ pid: this.#engine.pid }, "the successor serves the mount"),
+      () => this.#log.info({ enginePid: this.#engine.pid }, "the successor serves the mount"),
       (error: unknown) => this.#log.error({ error }, "the successor could not take over"),
     );
     await this.recordEngine().catch((error: unknown) => this.#log.warn({ error }, "cannot record the engine in the state folder"));
