@@ -47,6 +47,7 @@ export async function uploadPart(
     },
     options,
   );
+  payload.done();
   const crc32 = payload.checksum[CRC32_HEADER];
   return { partNumber, etag: etagOf(headers, upload.key), ...(crc32 === undefined ? {} : { crc32 }) };
 }

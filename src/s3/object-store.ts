@@ -104,8 +104,11 @@ export interface PutOptions extends CallOptions, PutConditions {
 /**
  * What is sent: bytes in memory, or a range of an open file (read as it is sent, and again on a retry;
  * the caller keeps descriptor and bytes unchanged until the call ends).
+ * `seen` is told once, in order, of the bytes that are sent, while they are valid: for a check of the caller's own, without another read.
  */
-export type Payload = Uint8Array | { readonly fd: number; readonly start: number; readonly end: number };
+export type Payload =
+  | Uint8Array
+  | { readonly fd: number; readonly start: number; readonly end: number; readonly seen?: (chunk: Uint8Array) => void };
 
 export interface PutResult {
   readonly etag: Etag;

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { read } from "node:fs";
 import { crc32 } from "node:zlib";
 import { DriverError } from "#core/errors.ts";
+import { BufferPool } from "./buffer-pool.ts";
 import type { Payload } from "./object-store.ts";
 
 /**
@@ -26,7 +27,12 @@ export interface PreparedPayload {
   readonly checksum: Readonly<Record<string, string>>;
   /** Something undici takes as a body; a fresh one each time. */
   body(): Uint8Array | AsyncIterable<Uint8Array>;
+  /** The server has it all and no body of it is used any more. Not called after a failure. */
+  done(): void;
 }
+
+/** Shared by all stores of the process: it is about memory, not about a server. */
+const pool = new BufferPool();
 
 /** Bytes the payload has. */
 export function payloadLength(payload: Payload): number {
@@ -35,9 +41,14 @@ export function payloadLength(payload: Payload): number {
 
 /** All bytes of a payload in memory. Throws `corrupt` when the file is shorter than the range. */
 export async function readPayload(payload: Payload): Promise<Uint8Array> {
-  if (payload instanceof Uint8Array) return payload;
-  const bytes = Buffer.allocUnsafe(payloadLength(payload));
-  await readFully(payload.fd, bytes, payload.start);
+  return payload instanceof Uint8Array ? payload : readInto(Buffer.allocUnsafe(payloadLength(payload)), payload);
+}
+
+type FileRange = Exclude<Payload, Uint8Array>;
+
+async function readInto(bytes: Buffer, { fd, start, seen }: FileRange): Promise<Buffer> {
+  await readFully(fd, bytes, start);
+  seen?.(bytes);
   return bytes;
 }
 
@@ -45,14 +56,35 @@ export async function readPayload(payload: Payload): Promise<Uint8Array> {
 export async function preparePayload(payload: Payload, kind: Checksum = "crc32"): Promise<PreparedPayload> {
   const length = payloadLength(payload);
   const sum = kind === "crc32" ? crc32Sum() : md5Sum();
-  if (payload instanceof Uint8Array || length <= IN_MEMORY_BYTES) {
-    const bytes = await readPayload(payload);
-    sum.add(bytes);
-    return { length, checksum: sum.header(), body: () => bytes };
+  if (payload instanceof Uint8Array) {
+    sum.add(payload);
+    return { length, checksum: sum.header(), body: () => payload, done: () => undefined };
   }
-  const { fd, start, end } = payload;
-  for await (const chunk of fileChunks(fd, start, end)) sum.add(chunk);
-  return { length, checksum: sum.header(), body: () => fileChunks(fd, start, end) };
+  if (length <= IN_MEMORY_BYTES) return inMemory(payload, sum);
+  const { fd, start, end, seen } = payload;
+  for await (const chunk of fileChunks(fd, start, end)) {
+    sum.add(chunk);
+    seen?.(chunk);
+  }
+  return { length, checksum: sum.header(), body: () => fileChunks(fd, start, end), done: () => undefined };
+}
+
+async function inMemory(payload: FileRange, sum: Sum): Promise<PreparedPayload> {
+  const length = payloadLength(payload);
+  const bytes = await readInto(pool.take(length), payload);
+  sum.add(bytes);
+  let bodies = 0;
+  return {
+    ...{ length, checksum: sum.header() },
+    body: () => {
+      bodies += 1;
+      return bytes;
+    },
+    // When an attempt failed, what was left of it may still wait to be written to its connection.
+    done: () => {
+      if (bodies === 1) pool.give(bytes);
+    },
+  };
 }
 
 interface Sum {

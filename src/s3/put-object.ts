@@ -5,7 +5,7 @@ import { headObject } from "./get-object.ts";
 import type { S3Http } from "./http.ts";
 import { etagOf, headersOfConditions, headersOfObject, putResultOf } from "./object-headers.ts";
 import type { CallOptions, ObjectInfo, Payload, PutOptions, PutResult } from "./object-store.ts";
-import { preparePayload, readPayload } from "./payload.ts";
+import { type PreparedPayload, preparePayload } from "./payload.ts";
 
 /**
  * Writes a whole object. The body carries its CRC-32, which the server checks before it stores anything.
@@ -18,10 +18,11 @@ export async function putObject(http: S3Http, key: string, body: Payload, option
   const headers = { ...headersOfObject(options.headers, options.metadata), ...headersOfConditions(options), ...payload.checksum };
   try {
     const response = await http.send({ operation: "PutObject", key, headers, body: payload }, options);
+    payload.done();
     return putResultOf(response.headers, etagOf(response.headers, key));
   } catch (error) {
     const standing = await standingAfterRepeat(http, key, error, options);
-    if (standing?.size !== payload.length || !(await hasMd5Etag(standing, body))) throw error;
+    if (standing?.size !== payload.length || !(await hasMd5Etag(standing, payload))) throw error;
     return resultOfStanding(standing);
   }
 }
@@ -43,12 +44,11 @@ export function resultOfStanding({ etag, lastModified, versionId }: ObjectInfo):
 }
 
 /** Without server-side keys an ETag is the MD5. With them the comparison fails, and the caller hears of the conflict: safe. */
-async function hasMd5Etag({ etag }: ObjectInfo, body: Payload): Promise<boolean> {
+async function hasMd5Etag({ etag }: ObjectInfo, payload: PreparedPayload): Promise<boolean> {
   if (!/^"[0-9a-f]{32}"$/.test(etag)) return false;
-  return (
-    etag ===
-    `"${createHash("md5")
-      .update(await readPayload(body))
-      .digest("hex")}"`
-  );
+  const hash = createHash("md5");
+  const body = payload.body();
+  if (body instanceof Uint8Array) hash.update(body);
+  else for await (const chunk of body) hash.update(chunk);
+  return etag === `"${hash.digest("hex")}"`;
 }

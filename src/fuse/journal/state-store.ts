@@ -43,8 +43,13 @@ export interface DirtyRow {
   readonly extents: readonly (readonly [start: number, end: number])[] | null;
   readonly headers: ObjectHeaders;
   readonly metadata: UserMetadata;
-  /** A multipart upload under way, and what of it is in the bucket. */
-  readonly upload?: { readonly uploadId: string; readonly key: string; readonly parts: readonly UploadedPart[] };
+  /** A multipart upload under way, and what of it is in the bucket; `metadata` where its object will carry other than the row's. */
+  readonly upload?: {
+    readonly uploadId: string;
+    readonly key: string;
+    readonly parts: readonly UploadedPart[];
+    readonly metadata?: UserMetadata;
+  };
 }
 
 /** The connection: what INIT negotiated, byte for byte. */

@@ -71,7 +71,10 @@ export class Files {
 
   #opened(inode: Inode, content: OpenContent, flags: number): Opened {
     content.handles += 1;
-    if (wantsWrite(flags)) content.writers += 1;
+    if (wantsWrite(flags)) {
+      content.writers += 1;
+      this.#uploads.sendAhead(inode);
+    }
     if ((flags & O_ACCMODE) === O_RDWR && content.backingId !== undefined) content.mayBeMapped = true;
     const handle = this.#handles.openFile(inode, flags);
     if (content.backingId !== undefined) {

@@ -6,10 +6,13 @@
  * file until the last is closed (Linux answers EIO otherwise); so the mode is settled by the first open and kept. A whole cached
  * file moves into the spool when a writer comes: the same file on disk, so that readers with it open see the writes.
  */
+import type { Timespec } from "#core/clock.ts";
 import type { WholeFile } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
+import type { UserMetadata } from "#s3/object-store.ts";
+import type { Attributes } from "./object-metadata.ts";
 import type { SentVersion } from "./own-version.ts";
 
 export interface OpenContent {
@@ -28,4 +31,6 @@ export interface OpenContent {
   sent: SentVersion[];
   /** O_EXCL created it: the first upload must find nothing there. */
   exclusive: boolean;
+  /** Parts were sent before the upload: what their object was said to carry when the first one went. */
+  ahead?: { readonly metadata: UserMetadata; readonly attributes: Attributes; readonly mtime: Timespec; readonly ctime: Timespec };
 }

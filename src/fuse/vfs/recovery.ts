@@ -21,7 +21,7 @@ import { Inode } from "./inode.ts";
 import { wantsWrite } from "./mode.ts";
 import { type AttributeDefaults, decodeAttributes, decodeXattrs, encodeAttributes } from "./object-metadata.ts";
 import type { OpenContent } from "./open-content.ts";
-import { findOwnVersion, sentByPredecessor } from "./own-version.ts";
+import { findOwnVersion, type SentVersion, sentByPredecessor } from "./own-version.ts";
 import type { Uploads } from "./uploads.ts";
 
 interface Parts {
@@ -136,7 +136,7 @@ async function adoptDirty(context: VfsContext, { uploads }: Parts, row: DirtyRow
     if (content.handles === 0) inode.content = undefined;
     return;
   }
-  content.sent.push(sentByPredecessor(row.metadata, content.dirty.fd));
+  content.sent.push(...sentOf(row, content.dirty));
   inode.version = row.base === null ? null : { ...row.base, lastModified: 0, headers: row.headers, metadata: row.metadata };
   inode.attributes = decodeAttributes(
     { key: row.key, size: 0, lastModified: context.clock.now(), headers: row.headers, metadata: row.metadata },
@@ -174,10 +174,16 @@ async function send({ store, conditions, options }: VfsContext, row: DirtyRow, d
     await dirty.upload({ ...target, ...(base === null ? whole : changed) });
   } catch (error) {
     if (!isFault(error, "stale", "exists")) throw error;
-    const own = await findOwnVersion(store, key, [sentByPredecessor(row.metadata, dirty.fd)]);
+    const own = await findOwnVersion(store, key, sentOf(row, dirty));
     if (own === undefined) throw error;
     await dirty.upload({ ...target, ifMatch: own });
   }
+}
+
+/** What a dead predecessor may have brought into the bucket without coming to know of it. */
+function sentOf({ metadata, upload }: DirtyRow, { fd }: DirtyFile): SentVersion[] {
+  const ahead = upload?.metadata === undefined ? [] : [{ metadata: upload.metadata, md5: undefined }];
+  return [sentByPredecessor(metadata, fd), ...ahead];
 }
 
 /** The row is as old as the last open, fsync or close; the spool file's mtime is the truth. */

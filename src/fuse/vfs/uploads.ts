@@ -7,19 +7,23 @@
  */
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { DriverError, isFault } from "#core/errors.ts";
-import type { DirtyFile, UploadTarget } from "#fuse/write/dirty-file.ts";
+import type { DirtyFile, UploadResult, UploadTarget } from "#fuse/write/dirty-file.ts";
 import type { PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
 import { recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Inode, Version } from "./inode.ts";
 import { attributesOf, attrOf, storedMetadata } from "./inode-attributes.ts";
 import { pathKey } from "./key-names.ts";
+import type { Attributes } from "./object-metadata.ts";
 import type { OpenContent } from "./open-content.ts";
 import { findOwnVersion, sentVersion } from "./own-version.ts";
 
 const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 60_000;
+
+type SettledTimes = Pick<Attributes, "mtime"> & Partial<Pick<Attributes, "ctime">>;
 
 export class Uploads {
   readonly #context: VfsContext;
@@ -54,20 +58,18 @@ export class Uploads {
     if (inode.superseded) throw this.#putAside(inode);
     const done = parent?.directory?.beginChange(name);
     try {
-      const { options } = this.#context;
-      const metadata = storedMetadata(inode);
-      const headers = inode.version?.headers ?? (options.storageClass === undefined ? {} : { storageClass: options.storageClass });
-      const key = pathKey(options.prefix, inode);
+      const target = { ...this.#target(inode, content), mayBeMapped: content.mayBeMapped };
+      const { key, headers } = target;
       const attributesSent = inode.attributes;
       const { ctime } = attrOf(inode);
-      const onMultipart = (upload: OpenContent["upload"]) => this.#noteMultipart(inode, content, upload);
-      const { mayBeMapped } = content;
-      const result = await this.#send(inode, content, dirty, { key, headers, metadata, mayBeMapped, onMultipart });
-      inode.version = { etag: result.etag, size: result.size, lastModified: result.dateMs, headers, metadata };
+      const result = await this.#send(inode, content, dirty, target);
+      const { etag, size, dateMs, metadata } = result;
+      inode.version = { etag, size, lastModified: dateMs, headers, metadata };
+      const times = await this.#settleAhead(inode, content, target, result);
       // Unless somebody changed them while the bytes were under way.
       const isSame = inode.attributes === attributesSent;
       if (isSame) inode.attributesDirty = false;
-      inode.attributes = { ...attributesOf(inode), mtime: result.mtime, ...(isSame ? { ctime } : {}) };
+      inode.attributes = { ...attributesOf(inode), mtime: times.mtime, ...(isSame ? { ctime: times.ctime ?? ctime } : {}) };
       content.exclusive = false;
       content.sent = [];
       this.settle(inode, key);
@@ -88,11 +90,55 @@ export class Uploads {
       // O_EXCL is how processes take a lock: two that create alike at one time must not both believe that they did.
       if (content.exclusive) throw error;
       content.sent.push(sentVersion(target.metadata, dirty.fd));
+      if (content.ahead !== undefined) content.sent.push({ metadata: content.ahead.metadata, md5: undefined });
       if (!isFault(error, "stale", "exists")) throw error;
       const own = await findOwnVersion(this.#context.store, target.key, content.sent);
       if (own === undefined) throw error;
       return dirty.upload({ ...target, ifMatch: own });
     }
+  }
+
+  /** Lets a new file's parts go to the bucket while it is being written. */
+  sendAhead(inode: Inode): void {
+    const { content } = inode;
+    if (content === undefined) return;
+    content.dirty?.sendAhead({
+      key: () => (inode.content === content && this.isDue(inode) ? pathKey(this.#context.options.prefix, inode) : undefined),
+      begin: () => {
+        const target = this.#target(inode, content);
+        const { metadata } = target;
+        const { mtime, ctime } = attrOf(inode);
+        content.ahead = { metadata, attributes: attributesOf(inode), mtime, ctime };
+        // Should the engine die after the upload and before it knows: this is how a successor knows the object for our own.
+        const onMultipart = (upload: OpenContent["upload"]) => this.#noteMultipart(inode, content, upload && { ...upload, metadata });
+        return { ...target, onMultipart };
+      },
+    });
+  }
+
+  #target(inode: Inode, content: OpenContent): UploadTarget {
+    const { options } = this.#context;
+    const headers = inode.version?.headers ?? (options.storageClass === undefined ? {} : { storageClass: options.storageClass });
+    const onMultipart = (upload: OpenContent["upload"]) => this.#noteMultipart(inode, content, upload);
+    return { key: pathKey(options.prefix, inode), headers, metadata: storedMetadata(inode), onMultipart };
+  }
+
+  /**
+   * The metadata of an object whose first parts went ahead was fixed then. If only its times advanced since, by writing, the file's
+   * become those that were stored; what somebody set meanwhile is stored now. Answers the times that the object has after that.
+   */
+  async #settleAhead(inode: Inode, content: OpenContent, { key, metadata }: UploadTarget, result: UploadResult): Promise<SettledTimes> {
+    const { ahead } = content;
+    if (result.metadata === metadata || ahead?.metadata !== result.metadata) return { mtime: result.mtime };
+    const { mtime, ctime } = ahead.metadata;
+    if (inode.attributes === ahead.attributes && isDeepStrictEqual({ ...metadata, mtime, ctime }, ahead.metadata)) {
+      content.dirty?.showMtime(ahead.mtime);
+      return ahead;
+    }
+    const version = inode.version as Version;
+    const { etag, dateMs } = await this.#copyOntoItself(key, version, metadata);
+    inode.version = { ...version, etag, lastModified: dateMs, metadata };
+    return { mtime: result.mtime };
   }
 
   #noteMultipart(inode: Inode, content: OpenContent, upload: OpenContent["upload"]): void {

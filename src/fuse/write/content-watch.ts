@@ -81,6 +81,12 @@ export class ContentWatch {
     if (moment !== undefined) this.#expected.delete(moment);
   }
 
+  /** Shows this mtime until the file's next change, the file itself untouched. Only while a moment is watched. */
+  showMtime(moment: Moment, mtime: Timespec): void {
+    const shown = this.#shown;
+    if (shown !== undefined && shown.fileMtimeNs === this.#expected.get(moment)) this.#shown = { ...shown, mtime };
+  }
+
   /** Sets atime and mtime; no change of content. */
   setTimes(atime: Timespec, mtime: Timespec): void {
     this.#carryMoments(() => {

@@ -12,14 +12,17 @@ import { DriverError } from "#core/errors.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "./dirty-file.ts";
+import { EarlyParts, type EarlyPartsOptions, type Truce } from "./early-parts.ts";
 import { Extents } from "./extents.ts";
 import type { Spool } from "./spool.ts";
-import { SpoolFile, type SpoolFileParts } from "./spool-file.ts";
+import { SpoolFile, type SpoolFileParts, type StartEarlyParts } from "./spool-file.ts";
 import { Uploader, type UploaderOptions } from "./uploader.ts";
 
 export interface SpoolOptions extends UploaderOptions {
   /** Made when missing; it must belong to this mount alone, on a disk where the content cache is too. */
   readonly dir: string;
+  /** Whether, and when, parts of growing files are sent before their upload. Default: they are. */
+  readonly earlyParts?: EarlyPartsOptions | false;
 }
 
 const COPY_SUFFIX = ".copy";
@@ -38,6 +41,7 @@ export function createSpool(options: SpoolOptions): Spool {
 class FolderSpool implements Spool {
   readonly #dir: string;
   readonly #uploader: Uploader;
+  readonly #startEarlyParts: StartEarlyParts | undefined;
   /** Differs in each life of the program, so that no name of an earlier one comes again. */
   readonly #prefix = `${Date.now().toString(36)}${randomBytes(3).toString("hex")}`;
   #count = 0;
@@ -45,10 +49,13 @@ class FolderSpool implements Spool {
   constructor(options: SpoolOptions) {
     this.#dir = options.dir;
     this.#uploader = new Uploader(options);
+    const { earlyParts = {} } = options;
+    const shared = { sender: this.#uploader, truce: { until: 0 } satisfies Truce };
+    if (earlyParts !== false) this.#startEarlyParts = (parts) => new EarlyParts({ ...parts, ...shared, options: earlyParts });
   }
 
   create(): DirtyFile {
-    return this.#open("wx+", this.freshName());
+    return this.#open("wx+", this.freshName(), { startEarlyParts: this.#startEarlyParts });
   }
 
   pathFor(spool: string): string {
@@ -114,7 +121,12 @@ class FolderSpool implements Spool {
     return stat.size;
   }
 
-  #open(flags: "wx+" | "r+", spool: string, about: Pick<SpoolFileParts, "missing" | "leftUpload"> = {}, size = 0): SpoolFile {
+  #open(
+    flags: "wx+" | "r+",
+    spool: string,
+    about: Pick<SpoolFileParts, "missing" | "leftUpload" | "startEarlyParts"> = {},
+    size = 0,
+  ): SpoolFile {
     const path = this.pathFor(spool);
     let fd = -1;
     try {

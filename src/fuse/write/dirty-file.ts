@@ -24,6 +24,22 @@ export interface UploadTarget extends PutConditions {
   readonly onMultipart?: (upload: DirtyRow["upload"]) => void;
 }
 
+/** What parts that are sent before the upload go to; asked while the file is written, so both are synchronous and cheap. */
+export interface AheadTarget {
+  /** The key that an upload would go to now; undefined: there will be none. */
+  key(): string | undefined;
+  /** An upload begins. Its metadata is fixed from now on, its conditions are those of the upload that ends it. */
+  begin(): UploadTarget;
+}
+
+export interface UploadResult extends PutResult {
+  readonly size: number;
+  /** Of the content that was sent. */
+  readonly mtime: Timespec;
+  /** What the object carries: the target's, or that of the `AheadTarget` where parts that were sent ahead were used. The same object. */
+  readonly metadata: UserMetadata;
+}
+
 export interface DirtyFile {
   /** Open for reading and writing. */
   readonly fd: number;
@@ -54,7 +70,14 @@ export interface DirtyFile {
    * Conditions of the target hold against what stood in the bucket before the call, also when it is sent more than once, and when an
    * earlier call failed after a version of its own had reached the bucket.
    */
-  upload(target: UploadTarget): Promise<PutResult & { readonly size: number; readonly mtime: Timespec }>;
+  upload(target: UploadTarget): Promise<UploadResult>;
+  /**
+   * From now on parts may be sent before `upload` is called, while the file is new and grows (early-parts.ts). A failure of theirs
+   * is nobody's error. Nothing for files that have a base version; the first call counts.
+   */
+  sendAhead(target: AheadTarget): void;
+  /** Shows this mtime for as long as the content stays what `upload` last sent. No change, of nothing. */
+  showMtime(mtime: Timespec): void;
   /** fdatasync(2) of the spool file. */
   sync(): Promise<void>;
   /** Closes the descriptor; the spool file stays. */

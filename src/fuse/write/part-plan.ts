@@ -17,19 +17,32 @@ export interface Part {
 }
 
 /**
- * The part size for an object: `wantedBytes`, or as much more, in whole MiB, as 10,000 parts need.
+ * The part size for an object: `wantedBytes`, or as much more, in whole MiB, as `mostParts` (10,000) need.
  * Throws `too_big` beyond what parts can hold (48.8 TiB); the store may have a lower limit.
  */
-export function partSizeFor(sizeBytes: number, wantedBytes: number): number {
-  const needed = Math.ceil(sizeBytes / MAX_PARTS);
+export function partSizeFor(sizeBytes: number, wantedBytes: number, mostParts = MAX_PARTS): number {
+  const needed = Math.ceil(sizeBytes / mostParts);
   const size = needed <= wantedBytes ? wantedBytes : Math.ceil(needed / MIB) * MIB;
   if (size > MAX_PART_BYTES) throw new DriverError("too_big", `a file of ${sizeBytes} bytes is too large for an object`);
   return size;
 }
 
-/** All parts of an object, in order. */
-export function* partsOf(sizeBytes: number, partBytes: number): Generator<Part> {
-  for (let number = 1, start = 0; start < sizeBytes; number += 1, start += partBytes) {
-    yield { number, start, end: Math.min(start + partBytes, sizeBytes) };
+/** The first parts of an object, when their size was settled before its own was known. */
+export interface SettledParts {
+  readonly count: number;
+  readonly partBytes: number;
+}
+
+/** All parts of an object, in order: of one size, but for the last; for an object that outgrew 10,000 of the settled ones the rest is cut larger. */
+export function planParts(sizeBytes: number, wantedBytes: number, settled: SettledParts = { count: 0, partBytes: wantedBytes }): Part[] {
+  const restBytes = Math.max(0, sizeBytes - settled.count * settled.partBytes);
+  const partBytes = partSizeFor(restBytes, settled.partBytes, MAX_PARTS - settled.count);
+  const parts: Part[] = [];
+  for (let start = 0; start < sizeBytes; ) {
+    const bytes = parts.length < settled.count ? settled.partBytes : partBytes;
+    const end = Math.min(start + bytes, sizeBytes);
+    parts.push({ number: parts.length + 1, start, end });
+    start = end;
   }
+  return parts;
 }

@@ -17,7 +17,8 @@ import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { PutResult } from "#s3/object-store.ts";
 import { ContentWatch, type FileStat, type Moment } from "./content-watch.ts";
-import type { DirtyFile, UploadTarget } from "./dirty-file.ts";
+import type { AheadTarget, DirtyFile, UploadResult, UploadTarget } from "./dirty-file.ts";
+import type { EarlyParts, EarlyPartsParts } from "./early-parts.ts";
 import type { Extents } from "./extents.ts";
 import { replacing, uploadSteadily } from "./steady-upload.ts";
 import type { Uploader } from "./uploader.ts";
@@ -40,7 +41,11 @@ export interface SpoolFileParts {
   readonly missing?: { readonly extents: Extents; readonly base: ContentReader } | undefined;
   /** A dead predecessor's multipart upload: abandoned before the next one. */
   readonly leftUpload?: DirtyRow["upload"];
+  /** Given for new files, where parts may be sent ahead. */
+  readonly startEarlyParts?: StartEarlyParts | undefined;
 }
+
+export type StartEarlyParts = (parts: Pick<EarlyPartsParts, "fd" | "stat" | "using" | "target">) => EarlyParts;
 
 /** A version of ours that reached the bucket in a call that failed later. */
 interface Unreported {
@@ -55,7 +60,9 @@ export class SpoolFile implements DirtyFile {
   // Dependencies
   readonly #uploader: Uploader;
   readonly #watch: ContentWatch;
+  readonly #startEarlyParts: StartEarlyParts | undefined;
   // Mutable
+  #early: EarlyParts | undefined;
   #missing: SpoolFileParts["missing"];
   /** The content that is in the bucket; undefined: surely another one. */
   #clean: Moment | undefined;
@@ -68,7 +75,7 @@ export class SpoolFile implements DirtyFile {
   #users = 0;
   #closed = false;
 
-  constructor({ fd, path, spool, uploader, missing, leftUpload }: SpoolFileParts) {
+  constructor({ fd, path, spool, uploader, missing, leftUpload, startEarlyParts }: SpoolFileParts) {
     this.fd = fd;
     this.path = path;
     this.spool = spool;
@@ -76,6 +83,7 @@ export class SpoolFile implements DirtyFile {
     this.#watch = new ContentWatch(fd);
     this.#missing = missing;
     this.#leftUpload = leftUpload;
+    this.#startEarlyParts = startEarlyParts;
     this.#forgetBaseIfWhole();
   }
 
@@ -129,6 +137,7 @@ export class SpoolFile implements DirtyFile {
       }
       this.#missing?.extents.truncated(size);
       this.#forgetBaseIfWhole();
+      this.#early?.truncated(size);
     });
   }
 
@@ -152,8 +161,18 @@ export class SpoolFile implements DirtyFile {
     this.#setClean(this.#watch.moment());
   }
 
-  upload(target: UploadTarget): Promise<PutResult & { readonly size: number; readonly mtime: Timespec }> {
+  upload(target: UploadTarget): Promise<UploadResult> {
     return this.#using(() => this.#uploads.run(() => this.#upload(target)));
+  }
+
+  sendAhead(target: AheadTarget): void {
+    if (this.#closed) return;
+    const using = <T>(work: () => Promise<T>) => this.#using(work);
+    this.#early ??= this.#startEarlyParts?.({ fd: this.fd, stat: () => this.stat(), using, target });
+  }
+
+  showMtime(mtime: Timespec): void {
+    if (this.#clean !== undefined) this.#watch.showMtime(this.#clean, mtime);
   }
 
   sync(): Promise<void> {
@@ -172,6 +191,7 @@ export class SpoolFile implements DirtyFile {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#early?.end();
     this.#missing?.base.close();
     if (this.#users === 0) fs.closeSync(this.fd);
   }
@@ -181,15 +201,25 @@ export class SpoolFile implements DirtyFile {
     this.close();
   }
 
-  async #upload(target: UploadTarget): Promise<PutResult & { readonly size: number; readonly mtime: Timespec }> {
+  async #upload(target: UploadTarget): Promise<UploadResult> {
     await this.fill(target.signal);
     if (this.#leftUpload !== undefined) await this.#uploader.abandon(this.#leftUpload);
     this.#leftUpload = undefined;
+    this.#early?.pause();
+    try {
+      return await this.#uploadSteadily(target);
+    } finally {
+      this.#early?.resume();
+    }
+  }
+
+  async #uploadSteadily(target: UploadTarget): Promise<UploadResult> {
     const { fd } = this;
-    const { put, size, mtime, moment } = await uploadSteadily({
+    const { moment, ...result } = await uploadSteadily({
       fd,
       watch: this.#watch,
       uploader: this.#uploader,
+      ahead: this.#early,
       target: this.#afterUnreported(target),
       copyPath: `${this.path}.copy`,
       onSent: (etag) => {
@@ -198,7 +228,7 @@ export class SpoolFile implements DirtyFile {
     });
     this.#unreported = undefined;
     this.#setClean(moment);
-    return { ...put, size, mtime };
+    return result;
   }
 
   /** The caller still asks for the version that stood before our own unreported one. */

@@ -7,17 +7,18 @@
  */
 import fs from "node:fs";
 import type { Etag } from "#core/brand.ts";
-import type { Timespec } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
-import type { PutResult } from "#s3/object-store.ts";
+import type { AheadSource } from "./begun-upload.ts";
 import type { ContentWatch, Moment } from "./content-watch.ts";
-import type { UploadTarget } from "./dirty-file.ts";
+import type { UploadResult, UploadTarget } from "./dirty-file.ts";
 import type { Uploader } from "./uploader.ts";
 
 export interface SteadyUpload {
   readonly fd: number;
   readonly watch: ContentWatch;
   readonly uploader: Uploader;
+  /** Parts that were sent while the file was written: used by the first try, which verifies them. */
+  readonly ahead?: AheadSource | undefined;
   readonly target: UploadTarget;
   /** Where the copy aside may stand while it is made. */
   readonly copyPath: string;
@@ -25,10 +26,7 @@ export interface SteadyUpload {
   readonly onSent: (etag: Etag) => void;
 }
 
-export interface SteadyResult {
-  readonly put: PutResult;
-  readonly size: number;
-  readonly mtime: Timespec;
+export interface SteadyResult extends UploadResult {
   /** The content that was sent, not yet released; undefined when the file has another by now. */
   readonly moment: Moment | undefined;
 }
@@ -43,21 +41,19 @@ export async function uploadSteadily(job: SteadyUpload): Promise<SteadyResult> {
   for (let attempt = 0; attempt < DIRECT_TRIES; attempt += 1) {
     const sent = await sendOnce(job, target);
     if (sent?.moment !== undefined) return sent;
-    if (sent !== undefined) target = replacing(target, sent.put.etag);
+    if (sent !== undefined) target = replacing(target, sent.etag);
   }
   return sendCopy(job, target);
 }
 
 /** Sends the file as it stands. Undefined when it became shorter meanwhile: then nothing was stored. */
-async function sendOnce({ fd, watch, uploader, onSent }: SteadyUpload, target: UploadTarget): Promise<SteadyResult | undefined> {
+async function sendOnce({ fd, watch, uploader, ahead, onSent }: SteadyUpload, target: UploadTarget): Promise<SteadyResult | undefined> {
   const moment = watch.moment();
   try {
     if (target.mayBeMapped) await writeBack(fd);
-    const put = await uploader.upload({ fd, size: moment.size }, target);
+    const put = await uploader.upload({ fd, size: moment.size }, target, ahead);
     onSent(put.etag);
-    if (watch.holds(moment)) return { put, size: moment.size, mtime: moment.mtime, moment };
-    watch.release(moment);
-    return { put, size: moment.size, mtime: moment.mtime, moment: undefined };
+    return { ...put, size: moment.size, mtime: moment.mtime, moment: stillHolding(watch, moment) };
   } catch (thrown) {
     watch.release(moment);
     if (isFault(thrown, "corrupt") && watch.stat().size < moment.size) return undefined;
@@ -71,16 +67,20 @@ async function sendCopy(job: SteadyUpload, target: UploadTarget): Promise<Steady
   try {
     const put = await uploader.upload({ fd, size: fs.fstatSync(fd).size }, target);
     onSent(put.etag);
-    const size = fs.fstatSync(fd).size;
-    if (watch.holds(moment)) return { put, size, mtime: moment.mtime, moment };
-    watch.release(moment);
-    return { put, size, mtime: moment.mtime, moment: undefined };
+    const { size } = fs.fstatSync(fd);
+    return { ...put, size, mtime: moment.mtime, moment: stillHolding(watch, moment) };
   } catch (thrown) {
     watch.release(moment);
     throw thrown;
   } finally {
     fs.closeSync(fd);
   }
+}
+
+function stillHolding(watch: ContentWatch, moment: Moment): Moment | undefined {
+  if (watch.holds(moment)) return moment;
+  watch.release(moment);
+  return undefined;
 }
 
 /** A copy of the file, open and already without a name, and the moment it shows. */

@@ -2,15 +2,18 @@
  * `Uploader`: sends the content of an open file to the store, as one PUT or as parts in parallel.
  *
  * It bounds the bytes in flight over all uploads of a mount. It does not look whether the file changes meanwhile: steady-upload.ts
- * does. Parts are a list worked through by number, each with its CRC-32 in `UploadedPart`, so that parts sent ahead while the file
- * is still being written, or by an engine that died, can be put into that list later.
+ * does. Parts that were sent ahead, while the file was still being written (early-parts.ts), are compared with the file, and used
+ * where they are what it has.
  */
 import fs from "node:fs";
-import { DriverError } from "#core/errors.ts";
-import type { ObjectStore, PutConditions, PutResult, UploadedPart, UploadId } from "#s3/object-store.ts";
+import { DriverError, type Fault, isFault } from "#core/errors.ts";
+import type { ObjectStore, PutConditions, PutResult, UploadedPart, UploadId, UserMetadata } from "#s3/object-store.ts";
+import { type AheadSource, type BegunUpload, isUnchanged, type PartAhead } from "./begun-upload.ts";
 import { ByteLimiter } from "./byte-limiter.ts";
 import type { UploadTarget } from "./dirty-file.ts";
-import { type Part, partSizeFor, partsOf } from "./part-plan.ts";
+import type { AheadSender } from "./early-parts.ts";
+import { Fingerprint } from "./fingerprint.ts";
+import { type Part, planParts } from "./part-plan.ts";
 
 export interface UploaderOptions {
   readonly store: ObjectStore;
@@ -30,6 +33,12 @@ export interface UploadSource {
   readonly size: number;
 }
 
+/** An object that was stored. */
+interface Stored extends PutResult {
+  /** What it carries. */
+  readonly metadata: UserMetadata;
+}
+
 /** Up to here a file is read at once and synchronously: 9 us for 64 KiB, where each trip to Node's thread pool takes 45. */
 const READ_AT_ONCE_BYTES = 128 << 10;
 /** Small files have a budget of their own, so that they do not queue behind the parts of a large one. */
@@ -39,12 +48,16 @@ const SMALL_IN_FLIGHT_BYTES = 16 << 20;
 const LEAST_DEADLINE_MS = 60_000;
 const SLOW_BYTES_PER_MS = 256;
 const ABORT_DEADLINE_MS = 10_000;
+/** Faults that another upload would meet as well, or that its caller must hear of. */
+const NO_SECOND_TRY: readonly Fault[] = ["stale", "exists", "interrupted", "unavailable", "timed_out", "throttled", "denied", "no_space"];
+/** Read of a part that is compared: half a core's cache. */
+const SCRATCH_BYTES = 1 << 20;
 
-export class Uploader {
+export class Uploader implements AheadSender {
   // Dependencies
   readonly #store: ObjectStore;
   // Constants
-  readonly #partSizeBytes: number;
+  readonly partSizeBytes: number;
   readonly #multipartFromBytes: number;
   readonly #parallelParts: number;
   // Mutable
@@ -53,15 +66,30 @@ export class Uploader {
 
   constructor({ store, partSizeBytes, multipartFromBytes, parallelParts, inFlightBytes }: UploaderOptions) {
     this.#store = store;
-    this.#partSizeBytes = partSizeBytes ?? 8 << 20;
+    this.partSizeBytes = partSizeBytes ?? 8 << 20;
     this.#multipartFromBytes = multipartFromBytes ?? 16 << 20;
     this.#parallelParts = parallelParts ?? 8;
     this.#large = new ByteLimiter(inFlightBytes ?? 64 << 20);
   }
 
   /** Uploads the file's bytes as they are while they are sent. Throws `corrupt` when the file ends before `size`. */
-  upload(source: UploadSource, target: UploadTarget): Promise<PutResult> {
-    return source.size < this.#multipartFromBytes ? this.#putWhole(source, target) : this.#putParts(source, target);
+  async upload(source: UploadSource, target: UploadTarget, ahead?: AheadSource): Promise<Stored> {
+    const { metadata } = target;
+    if (source.size < this.#multipartFromBytes) return { ...(await this.#putWhole(source, target)), metadata };
+    const begun = await ahead?.take(target);
+    const stored = begun === undefined ? undefined : await this.#finish(source, target, begun);
+    return stored ?? { ...(await this.#putParts(source, target)), metadata };
+  }
+
+  /** Begins a multipart upload for parts that are sent ahead. */
+  begin({ key, headers, metadata, signal }: UploadTarget): Promise<UploadId> {
+    return this.#store.beginUpload(key, { headers, metadata, signal, deadlineMs: LEAST_DEADLINE_MS });
+  }
+
+  async sendAhead(fd: number, upload: UploadId, part: Part, signal: AbortSignal): Promise<PartAhead> {
+    const bytes = new Fingerprint();
+    const sent = await this.#sendPart(fd, upload, part, signal, (chunk) => bytes.add(chunk));
+    return { part, sent, fingerprint: bytes.value() };
   }
 
   /** Frees the parts of an upload that will not be completed, as far as the store answers. */
@@ -81,16 +109,11 @@ export class Uploader {
     return limiter.run(size, send, signal);
   }
 
-  async #putParts({ fd, size }: UploadSource, target: UploadTarget): Promise<PutResult> {
-    const { key, headers, metadata, signal } = target;
-    const parts = [...partsOf(size, partSizeFor(size, this.#partSizeBytes))];
-    const upload = await this.#store.beginUpload(key, { headers, metadata, signal, deadlineMs: LEAST_DEADLINE_MS });
+  async #putParts(source: UploadSource, target: UploadTarget): Promise<PutResult> {
+    const upload = await this.begin(target);
     try {
-      target.onMultipart?.({ uploadId: upload.uploadId, key, parts: [] });
-      const sent = await this.#sendParts(fd, upload, parts, signal);
-      // The server puts the parts together while we wait: minutes for many.
-      const deadlineMs = 5 * LEAST_DEADLINE_MS;
-      return await this.#store.completeUpload(upload, sent, { signal, deadlineMs, ...conditionsOf(target) });
+      target.onMultipart?.({ uploadId: upload.uploadId, key: upload.key, parts: [] });
+      return await this.#complete(source, target, upload);
     } catch (thrown) {
       await this.abandon(upload);
       throw thrown;
@@ -99,17 +122,46 @@ export class Uploader {
     }
   }
 
-  /** Sends all parts. After the first failure no further one is begun and those under way are aborted. */
-  async #sendParts(fd: number, upload: UploadId, parts: readonly Part[], signal: AbortSignal | undefined): Promise<UploadedPart[]> {
+  /** Ends an upload that was begun ahead. Undefined when that does not work and another one may. */
+  async #finish(source: UploadSource, target: UploadTarget, begun: BegunUpload): Promise<Stored | undefined> {
+    try {
+      return { ...(await this.#complete(source, target, begun.id, begun)), metadata: begun.metadata };
+    } catch (thrown) {
+      await begun.cancel();
+      await this.abandon(begun.id);
+      if (isFault(thrown, ...NO_SECOND_TRY)) throw thrown;
+      return undefined;
+    } finally {
+      target.onMultipart?.(undefined);
+    }
+  }
+
+  async #complete(source: UploadSource, target: UploadTarget, upload: UploadId, begun?: BegunUpload): Promise<PutResult> {
+    const sent = await this.#sendParts(source, upload, target.signal, begun);
+    // The server puts the parts together while we wait: minutes for many.
+    const options = { signal: target.signal, deadlineMs: 5 * LEAST_DEADLINE_MS, ...conditionsOf(target) };
+    return this.#store.completeUpload(upload, sent, options);
+  }
+
+  /** Sends all parts that are not there yet. After the first failure no further one is begun and those under way are aborted. */
+  async #sendParts(
+    { fd, size }: UploadSource,
+    upload: UploadId,
+    signal: AbortSignal | undefined,
+    begun: BegunUpload | undefined,
+  ): Promise<UploadedPart[]> {
     const stop = new AbortController();
     const either = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
+    either.addEventListener("abort", () => void begun?.cancel(), { once: true });
     const sent: UploadedPart[] = [];
+    const parts = planParts(size, this.partSizeBytes, begun && { count: begun.parts.size, partBytes: begun.partBytes });
     const rest = parts.values();
     const work = async () => {
-      for (const { number, start, end } of rest) {
-        const options = { signal: either, deadlineMs: deadlineFor(end - start) };
-        const send = () => this.#store.uploadPart(upload, number, { fd, start, end }, options);
-        sent[number - 1] = await this.#large.run(end - start, send, either);
+      const scratch = begun && Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+      for (const part of rest) {
+        const early = scratch && (await usable(fd, part, begun, scratch));
+        if (either.aborted) throw new DriverError("interrupted", "the upload was interrupted");
+        sent[part.number - 1] = early ?? (await this.#sendPart(fd, upload, part, either));
       }
     };
     let failure: { readonly thrown: unknown } | undefined;
@@ -123,6 +175,25 @@ export class Uploader {
     if (failure !== undefined) throw (failure as { thrown: unknown }).thrown;
     return sent;
   }
+
+  #sendPart(
+    fd: number,
+    upload: UploadId,
+    { number, start, end }: Part,
+    signal: AbortSignal,
+    seen?: (chunk: Uint8Array) => void,
+  ): Promise<UploadedPart> {
+    const options = { signal, deadlineMs: deadlineFor(end - start) };
+    const payload = { fd, start, end, ...(seen && { seen }) };
+    return this.#large.run(end - start, () => this.#store.uploadPart(upload, number, payload, options), signal);
+  }
+}
+
+/** The part as it was sent ahead, if the file still has those bytes. */
+async function usable(fd: number, part: Part, begun: BegunUpload, scratch: Uint8Array): Promise<UploadedPart | undefined> {
+  const ahead = await begun.parts.get(part.number);
+  if (ahead?.part.start !== part.start || ahead.part.end !== part.end) return undefined;
+  return (await isUnchanged(fd, ahead, scratch)) ? ahead.sent : undefined;
 }
 
 function conditionsOf({ ifMatch, ifNoneMatch }: PutConditions): PutConditions {
