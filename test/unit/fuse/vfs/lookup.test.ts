@@ -1,0 +1,318 @@
+import { describe, expect, it } from "vitest";
+import { ALICE, faultOf, O_CREAT, O_WRONLY } from "../../../support/kernel-user.ts";
+import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
+import { ManualClock, METADATA_TTL_MS, VfsWorld, type WorldOptions } from "../../../support/vfs-world.ts";
+
+/** Requests of the world's store while `work` runs. */
+async function requestsOf(world: VfsWorld, work: () => Promise<unknown>): Promise<Record<string, number>> {
+  world.memory.resetRequests();
+  await work();
+  return { ...world.memory.requests };
+}
+
+async function seeded(count: number, given: WorldOptions = {}, listMetadata = false): Promise<VfsWorld> {
+  const clock = new ManualClock();
+  const world = await VfsWorld.open({ ...given, clock, store: new MemoryObjectStore({ clock, listMetadata }) });
+  for (let i = 0; i < count; i++) world.memory.seed(`d/f${String(i).padStart(5, "0")}`, `content ${i}`);
+  return world;
+}
+
+describe("close-to-open between two hosts", () => {
+  for (const passthrough of [false, true]) {
+    it(`an open after the TTL sees what was closed elsewhere, as another node${passthrough ? ", in passthrough" : ""}`, async () => {
+      await using here = await VfsWorld.open({ passthrough });
+      await using there = await here.other();
+      await here.user.writeFile("f", "first");
+      const before = await here.user.stat("f");
+      const reader = await here.user.open("f");
+      await there.user.writeFile("f", "second version");
+      here.clock.advance(METADATA_TTL_MS);
+      expect(await here.user.text("f")).toBe("second version");
+      expect((await here.user.stat("f")).size).toBe(14);
+      // The reader keeps the version that it opened; that one has the node.
+      expect((await reader.readAll()).toString()).toBe("first");
+      expect((await here.user.stat("f")).ino).not.toBe(before.ino);
+      await reader.close();
+      expect(await here.user.text("f")).toBe("second version");
+    });
+  }
+
+  it("names that came and went elsewhere are seen after the TTL, and not before they need to be", async () => {
+    await using here = await VfsWorld.open();
+    await using there = await here.other();
+    await here.user.writeFile("old", "x");
+    expect(await here.user.exists("new")).toBe(false);
+    await there.user.writeFile("new", "y");
+    await there.user.unlink("old");
+    await there.user.mkdir("dir");
+    here.clock.advance(METADATA_TTL_MS);
+    expect(await here.user.exists("old")).toBe(false);
+    expect(await here.user.text("new")).toBe("y");
+    expect((await here.user.readdir("")).sort()).toEqual(["dir", "new"]);
+  });
+
+  it("a file that became a directory elsewhere, and back, is what it is", async () => {
+    await using here = await VfsWorld.open();
+    await here.user.writeFile("x", "file");
+    await here.memory.delete("x");
+    here.memory.seed("x/y", "below");
+    here.clock.advance(METADATA_TTL_MS);
+    expect(await here.user.text("x/y")).toBe("below");
+    await here.memory.delete("x/y");
+    here.memory.seed("x", "file again");
+    here.clock.advance(METADATA_TTL_MS * 10);
+    expect(await here.user.text("x")).toBe("file again");
+  });
+
+  it("chmod elsewhere is seen after the TTL, though the content is the same", async () => {
+    await using here = await VfsWorld.open();
+    await using there = await here.other();
+    await here.user.writeFile("f", "x");
+    await here.user.mkdir("d");
+    here.clock.advance(5000);
+    await there.user.setattr("f", { mode: 0o600 });
+    await there.user.setattr("d", { mode: 0o700 });
+    here.clock.advance(METADATA_TTL_MS * 10);
+    await here.user.readdir("d");
+    expect((await here.user.stat("f")).mode & 0o7777).toBe(0o600);
+    expect((await here.user.stat("d")).mode & 0o7777).toBe(0o700);
+  });
+
+  it("a version that goes between look-up and open makes the kernel look up again", async () => {
+    await using here = await VfsWorld.open();
+    here.memory.seed("f", "first");
+    await here.user.stat("f");
+    here.memory.seed("f", "second");
+    expect(await here.user.text("f")).toBe("second");
+    await here.memory.delete("f");
+    await here.user.forgetAll();
+    here.clock.advance(METADATA_TTL_MS);
+    expect(await faultOf(here.user.text("f"))).toBe("not_found");
+  });
+
+  it("a large file that is replaced while it is read gives `stale`, never mixed bytes", async () => {
+    await using here = await VfsWorld.open({ options: { fillAtOpenBytes: 0 } });
+    const [old, replacement] = [Buffer.alloc(40 << 20, "a"), Buffer.alloc(40 << 20, "b")];
+    here.memory.seed("f", old);
+    const file = await here.user.open("f");
+    await file.read(0, 10);
+    here.memory.seed("f", replacement);
+    const late = await file.read((40 << 20) - 10, 10).then(
+      (bytes) => bytes.toString(),
+      (error: { fault: string }) => error.fault,
+    );
+    expect(["stale", "aaaaaaaaaa"]).toContain(late);
+    await file.close();
+  });
+});
+
+describe("what a directory shows", () => {
+  it("keys below a prefix make directories, which stay when their last entry goes", async () => {
+    await using world = await VfsWorld.open();
+    world.memory.seed("a/b/c", "x");
+    expect(await world.user.readdir("")).toEqual(["a"]);
+    expect(await world.user.stat("a/b")).toMatchObject({ mode: 0o040755, uid: 500, gid: 500 });
+    expect(await world.user.text("a/b/c")).toBe("x");
+    await world.user.unlink("a/b/c");
+    world.clock.advance(METADATA_TTL_MS * 10);
+    expect(await world.user.readdir("a")).toEqual(["b"]);
+    await world.user.rmdir("a/b");
+    await world.user.rmdir("a");
+    expect(world.memory.keys).toEqual([]);
+  });
+
+  it("the driver's own name is hidden and protected at the root, and a plain name elsewhere", async () => {
+    await using world = await VfsWorld.open();
+    world.memory.seed(".bucketmount/owner", "mark");
+    world.memory.seed("d/.bucketmount", "plain");
+    expect(await world.user.readdir("")).toEqual(["d"]);
+    expect(await world.user.exists(".bucketmount")).toBe(false);
+    expect(await world.user.text("d/.bucketmount")).toBe("plain");
+    const { parent } = await world.user.place("x");
+    expect(await faultOf(world.user.mkdir(".bucketmount"))).toBe("not_permitted");
+    expect(await faultOf(world.fs.create(parent, ".bucketmount", 0o100644, O_WRONLY | O_CREAT, ALICE))).toBe("not_permitted");
+    expect(await faultOf(world.user.rmdir(".bucketmount"))).toBe("not_permitted");
+    await world.user.writeFile("f", "x");
+    expect(await faultOf(world.user.rename("f", ".bucketmount"))).toBe("not_permitted");
+    expect(world.memory.text(".bucketmount/owner")).toBe("mark");
+  });
+
+  it("names that are no UTF-8 are refused, and keys that cannot be names are left out", async () => {
+    await using world = await VfsWorld.open();
+    for (const key of ["a//b", "./x", "../y", `${"n".repeat(256)}`, "ok"]) world.memory.seed(key, "x");
+    expect((await world.user.readdir("")).sort()).toEqual(["a", "ok"]);
+    expect(await world.user.readdir("a")).toEqual([]);
+    expect(await faultOf(world.user.mkdir("caf\udce9"))).toBe("bad_argument");
+    expect(await faultOf(world.user.writeFile("caf\udce9", "x"))).toBe("bad_argument");
+    expect(await faultOf(world.user.symlink("l", "caf\udce9"))).toBe("bad_argument");
+  });
+
+  it("symlinks of s3fs (the target in the body) and of geesefs (in a header) show alike", async () => {
+    await using world = await VfsWorld.open();
+    world.memory.seed("s3fs", "target/of s3fs", { metadata: { mode: "41471" } });
+    world.memory.seed("geesefs", "", { metadata: { "--symlink-target": "t%20%C3%A9" } });
+    expect(await world.user.readlink("s3fs")).toBe("target/of s3fs");
+    expect(await world.user.readlink("geesefs")).toBe("t é");
+    await world.user.symlink("ours", "t é");
+    expect(world.memory.text("ours")).toBe("t é");
+    expect(world.memory.metadata("ours")).toMatchObject({ mode: "41471", "--symlink-target": "t %C3%A9" });
+  });
+
+  it("more entries than fit a page are shown in order, with stable offsets, and found by name", async () => {
+    await using world = await seeded(2500);
+    expect((await world.user.stat("d/f02499")).size).toBe("content 2499".length);
+    const names = await world.user.readdir("d", { chunk: 128 });
+    expect(names.length).toBe(2500);
+    expect(new Set(names).size).toBe(2500);
+    expect(await world.user.text("d/f01234")).toBe("content 1234");
+    expect(await world.user.exists("d/nothing")).toBe(false);
+    await world.user.writeFile("d/new", "new");
+    await world.user.unlink("d/f00000");
+    world.clock.advance(METADATA_TTL_MS * 10);
+    expect((await world.user.readdir("d")).length).toBe(2500);
+    expect(await faultOf(world.user.rmdir("d"))).toBe("not_empty");
+  });
+
+  it("a read-only mount refuses every change and sends no request for it", async () => {
+    await using world = await VfsWorld.open({ options: { readOnly: true } });
+    world.memory.seed("f", "x");
+    world.memory.seed("d/g", "y");
+    const { fs, user } = world;
+    const { node } = await user.entry("f");
+    const { parent } = await user.place("new");
+    await user.stat("d/g");
+    const requests = await requestsOf(world, async () => {
+      const refused = await Promise.all(
+        [
+          fs.create(parent, "new", 0o100644, O_WRONLY, ALICE),
+          fs.open(node, O_WRONLY),
+          fs.open(node, 0o1000),
+          fs.mkdir(parent, "new", 0o755, ALICE),
+          fs.mknod(parent, "new", 0o100644, 0, ALICE),
+          fs.symlink(parent, "new", "x", ALICE),
+          fs.unlink(parent, "f"),
+          fs.rmdir(parent, "d"),
+          fs.rename(parent, "f", parent, "g", 0),
+          fs.setattr(node, { mode: 0o600 }),
+          fs.setattr(node, { size: 0 }),
+          fs.setxattr(node, "user.a", Buffer.from("1"), 0),
+          fs.removexattr(node, "user.a"),
+        ].map((work) => faultOf(work)),
+      );
+      expect(refused).toEqual(refused.map(() => "read_only"));
+    });
+    expect(requests).toEqual({});
+    expect(await user.text("f")).toBe("x");
+  });
+});
+
+describe("request budget", () => {
+  it("a new file of one byte: 1 PUT, and 1 LIST that proves the name free", async () => {
+    await using world = await VfsWorld.open();
+    expect(await requestsOf(world, () => world.user.writeFile("f", "x"))).toEqual({ ListObjectsV2: 1, PutObject: 1 });
+    expect(await requestsOf(world, () => world.user.writeFile("g", "x"))).toEqual({ PutObject: 1 });
+    expect(await requestsOf(world, () => world.user.mkdir("d"))).toEqual({ PutObject: 1 });
+    expect(await requestsOf(world, () => world.user.writeFile("d/f", "x"))).toEqual({ PutObject: 1 });
+  });
+
+  it("a missing name in a directory that was just listed: nothing", async () => {
+    await using world = await seeded(10);
+    expect(await requestsOf(world, () => world.user.exists("d/missing"))).toEqual({ HeadObject: 1, ListObjectsV2: 2 });
+    expect(await requestsOf(world, () => world.user.exists("d/missing"))).toEqual({});
+    expect(await requestsOf(world, () => world.user.exists("d/other"))).toEqual({});
+  });
+
+  it("readdir of n entries: ceil(n / 1000) LISTs, and no HEAD", async () => {
+    await using world = await seeded(2500);
+    await world.user.stat("d");
+    expect(await requestsOf(world, () => world.user.readdir("d", { plus: true }))).toEqual({ ListObjectsV2: 3 });
+  });
+
+  it("ls -l of n entries: once a HEAD each, later the LISTs alone, also after a restart", async () => {
+    await using world = await seeded(100);
+    const list = async (at: VfsWorld) => {
+      for (const { name } of await at.user.entries("d", { plus: true })) await at.user.stat(`d/${name}`);
+    };
+    expect(await requestsOf(world, () => list(world))).toEqual({ ListObjectsV2: 2, HeadObject: 101 });
+    world.clock.advance(METADATA_TTL_MS * 10);
+    expect(await requestsOf(world, () => list(world))).toEqual({ ListObjectsV2: 2 });
+    await using next = await world.successor(false);
+    expect(await requestsOf(next, () => list(next))).toEqual({ ListObjectsV2: 2, HeadObject: 1 });
+  });
+
+  it("ls -l on a store whose LIST has the metadata: no HEAD but the directory's", async () => {
+    await using world = await seeded(100, {}, true);
+    const list = async () => {
+      for (const { name } of await world.user.entries("d", { plus: true })) await world.user.stat(`d/${name}`);
+    };
+    expect(await requestsOf(world, list)).toEqual({ ListObjectsV2: 2, HeadObject: 1 });
+  });
+
+  it("reading a small file cold: 1 GET; again: nothing, and after the TTL the LIST", async () => {
+    const clock = new ManualClock();
+    await using world = await VfsWorld.open({ clock, store: new MemoryObjectStore({ clock, listMetadata: true }) });
+    world.memory.seed("f", "small");
+    expect(await requestsOf(world, () => world.user.text("f"))).toEqual({ ListObjectsV2: 1, GetObject: 1 });
+    expect(await requestsOf(world, () => world.user.text("f"))).toEqual({});
+    clock.advance(METADATA_TTL_MS);
+    expect(await requestsOf(world, () => world.user.text("f"))).toEqual({ ListObjectsV2: 1 });
+  });
+
+  it("reading back what was written here: nothing", async () => {
+    await using world = await VfsWorld.open();
+    await world.user.writeFile("f", "x");
+    expect(await requestsOf(world, () => world.user.text("f"))).toEqual({});
+  });
+
+  it("an open for writing that writes nothing: nothing; a change in place: 1 PUT", async () => {
+    await using world = await VfsWorld.open();
+    await world.user.writeFile("f", "0123456789");
+    expect(await requestsOf(world, async () => (await world.user.open("f", O_WRONLY)).close())).toEqual({});
+    expect(await requestsOf(world, () => world.user.writeFile("f", "x", O_WRONLY))).toEqual({ PutObject: 1 });
+    expect(world.memory.text("f")).toBe("x123456789");
+  });
+
+  it("chmod: 1 COPY; of a file that is being written: nothing", async () => {
+    await using world = await VfsWorld.open();
+    await world.user.writeFile("f", "x");
+    expect(await requestsOf(world, () => world.user.setattr("f", { mode: 0o600 }))).toEqual({ CopyObject: 1 });
+    const file = await world.user.open("g", O_WRONLY | O_CREAT);
+    expect(await requestsOf(world, () => world.user.setattr("g", { mode: 0o600 }))).toEqual({});
+    await file.close();
+  });
+
+  it("rename of a file that was never uploaded: nothing; of a clean one: 1 COPY and 1 DELETE", async () => {
+    await using world = await VfsWorld.open();
+    const file = await world.user.open("a", O_WRONLY | O_CREAT);
+    await file.write(0, "x");
+    expect(await requestsOf(world, () => world.user.rename("a", "b"))).toEqual({});
+    expect(await requestsOf(world, () => file.close())).toEqual({ PutObject: 1 });
+    expect(await requestsOf(world, () => world.user.rename("b", "c"))).toEqual({ CopyObject: 1, DeleteObject: 1 });
+    expect(await requestsOf(world, () => world.user.text("c"))).toEqual({});
+  });
+
+  it("rename of a directory of n keys: a LIST per 1000, a COPY each, a DELETE per 1000; ls -l after it needs no HEAD per file", async () => {
+    await using world = await VfsWorld.open();
+    await world.user.mkdir("d");
+    for (let i = 0; i < 20; i++) await world.user.writeFile(`d/f${i}`, "x");
+    // The marker is put anew, since not every server copies it.
+    const budget = { ListObjectsV2: 1, HeadObject: 1, PutObject: 1, CopyObject: 20, DeleteObjects: 1 };
+    expect(await requestsOf(world, () => world.user.rename("d", "e"))).toEqual(budget);
+    const list = async () => {
+      for (const { name } of await world.user.entries("e", { plus: true })) await world.user.stat(`e/${name}`);
+    };
+    expect((await requestsOf(world, list))["HeadObject"] ?? 0).toBeLessThanOrEqual(1);
+  });
+
+  it("rm -r of n files: a DELETE each, and the directory's LIST and DELETE", async () => {
+    await using world = await VfsWorld.open();
+    await world.user.mkdir("d");
+    for (let i = 0; i < 20; i++) await world.user.writeFile(`d/f${i}`, "x");
+    const removeAll = async () => {
+      for (const name of await world.user.readdir("d")) await world.user.unlink(`d/${name}`);
+      await world.user.rmdir("d");
+    };
+    expect(await requestsOf(world, removeAll)).toEqual({ DeleteObject: 21, ListObjectsV2: 1 });
+    expect(world.memory.keys).toEqual([]);
+  });
+});
