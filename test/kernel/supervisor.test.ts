@@ -21,7 +21,7 @@ const FAKE_ENGINE = fileURLToPath(new URL("../support/fake-engine.mjs", import.m
 const mounts = { openFuseDevice, mountFuse, setReadAhead, bindMount, unmount };
 const CONTENT = "hello from the fake engine\n";
 
-/** Reads a file with four reads in flight until its input ends; then says how many were right. */
+/** Reads a file with four reads in flight until its input ends. Says when the first was right, and at the end how many were. */
 const READER = `
   const { open } = require("node:fs/promises");
   const [path, content] = process.argv.slice(1);
@@ -30,11 +30,11 @@ const READER = `
   async function read(file) {
     while (reading) {
       const { bytesRead, buffer } = await file.read(Buffer.alloc(64), 0, 64, 0).catch(() => ({ bytesRead: 0, buffer: Buffer.alloc(0) }));
-      if (buffer.subarray(0, bytesRead).toString() === content) right++; else wrong++;
+      if (buffer.subarray(0, bytesRead).toString() === content) { if (right++ === 0) console.log("reading"); } else wrong++;
     }
   }
   open(path).then((file) => Promise.all([1, 2, 3, 4].map(() => read(file))).then(() => file.close()))
-    .then(() => process.stdout.write("right " + right + ", wrong or failed " + wrong));
+    .then(() => console.log("right " + right + ", wrong or failed " + wrong));
 `;
 
 let work: string;
@@ -102,15 +102,17 @@ describe.skipIf(skipMounts("test/kernel/supervisor"))("superviseMount", () => {
     const supervisor = await supervise("good");
     // Another process reads: one that holds files open on its own mount cannot start a successor (see supervisor.ts).
     const reader = spawn(process.execPath, ["-e", READER, join(work, "mnt", "hello"), CONTENT], { stdio: ["pipe", "pipe", "inherit"] });
+    await once(reader.stdout, "data");
     const report = once(reader.stdout, "data");
+    const exit = once(reader, "exit");
     for (let kill = 1; kill <= 4; kill++) {
       process.kill(supervisor.health.enginePid, "SIGKILL");
       expect(await pollUntil(30_000, 5, () => supervisor.health.restarts === kill && supervisor.health.engine === "serving")).toBe(true);
       expect((await supervisor.status(30_000)).takeovers).toBe(1);
     }
     reader.stdin.end();
-    expect(String((await report)[0])).toMatch(/^right [1-9]\d*, wrong or failed 0$/);
-    await once(reader, "exit");
+    expect(String((await report)[0])).toMatch(/^right [1-9]\d*, wrong or failed 0\n$/);
+    await exit;
   });
 
   test("`superviseMount` ends cleanly when somebody else unmounts", async () => {
