@@ -172,7 +172,8 @@ export class DriverError extends Error {
   static from(thrown: unknown): DriverError {
     if (thrown instanceof DriverError) return thrown;
     if (!(thrown instanceof Error)) return new DriverError("internal", String(thrown));
-    const fault = thrown.name === "AbortError" ? "interrupted" : (SYSTEM_FAULTS[(thrown as NodeJS.ErrnoException).code ?? ""] ?? "internal");
+    const fault =
+      thrown.name === "AbortError" ? "interrupted" : (SYSTEM_FAULTS[(thrown as NodeJS.ErrnoException).code ?? ""] ?? "internal");
     return new DriverError(fault, thrown.message, { cause: thrown });
   }
 }
