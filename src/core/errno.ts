@@ -44,4 +44,3 @@ export const ERRNO = {
 } as const;
 
 export type ErrnoName = keyof typeof ERRNO;
-export type Errno = (typeof ERRNO)[ErrnoName];

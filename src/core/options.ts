@@ -189,7 +189,7 @@ export function parseMountOptions(lists: readonly string[], { sloppy = false }: 
       throw unknownOption(name);
     }
   }
-  return given as GivenOptions;
+  return given;
 }
 
 /** Parses one option's value, from `-o` or from a flag. Throws `bad_argument` naming option and value. */

@@ -67,7 +67,7 @@ export class EngineProcess {
       // The program itself could not be started: there is no exit then.
       child.once("error", () => child.pid === undefined && resolve({ code: 127, signal: null }));
     });
-    this.exited.then((exit) => this.#abandon(exit));
+    void this.exited.then((exit) => this.#abandon(exit));
     this.ready = this.#firstReport();
     this.ready.catch(() => undefined);
     child.on("message", (report) => this.#settle(report as EngineReport));
@@ -119,7 +119,7 @@ export class EngineProcess {
         if (report.type === "ready") resolve();
         if (report.type === "failed") reject(new DriverError(faultNamed(report.fault), report.message));
       });
-      this.exited.then((exit) => reject(new DriverError("internal", `the engine ended before it was ready (${describeExit(exit)})`)));
+      void this.exited.then((exit) => reject(new DriverError("internal", `the engine ended before it was ready (${describeExit(exit)})`)));
     });
   }
 

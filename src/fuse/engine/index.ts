@@ -28,7 +28,7 @@ import { checkAccess, createObjectStore, probeObjectStore, type S3ObjectStore, t
 import { createBridge } from "./bridge.ts";
 import type { EngineConfig, EngineReport, EngineRequest, EngineStatus } from "./protocol.ts";
 
-export { bindMount, FS_TYPE, mountEntries, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
+export { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
 
 /** The kernel's descriptor, by the convention between supervisor and engine. */
 const DEVICE_FD = 3;
