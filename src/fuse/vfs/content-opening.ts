@@ -97,6 +97,23 @@ function settle({ kernel }: VfsContext, parts: Parts): OpenContent {
   return { backingId, whole, reader, dirty, handles: 0, writers: 0, mayBeMapped: false, upload: undefined, sent: [], exclusive: false };
 }
 
+/**
+ * The bytes of version `before` stand in the bucket as `after` from now on, under another key or ETag: who reads them goes on there,
+ * and the cached copy goes along.
+ */
+export function followVersion({ contents, readers, spool }: VfsContext, inode: Inode, before: ContentId, after: ContentId): void {
+  if (before.key === after.key && before.etag === after.etag) return;
+  const { content } = inode;
+  if (content?.reader !== undefined) {
+    const left = content.reader;
+    content.reader = readers.open(after);
+    left.close();
+  } else if (content === undefined) {
+    const path = spool.pathFor(spool.freshName());
+    if (contents.surrender(before, path)) contents.adopt(after, path);
+  }
+}
+
 /** Stores that this file's newest content is in the spool, before the kernel may write to it. */
 export function recordDirty({ state, options }: VfsContext, inode: Inode): void {
   const dirty = inode.content?.dirty;

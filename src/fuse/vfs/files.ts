@@ -91,14 +91,18 @@ export class Files {
   async read(id: HandleId, offset: number, size: number, caller: Caller): Promise<readonly Uint8Array[]> {
     const { inode } = this.#handles.file(id);
     const content = contentOf(inode);
-    if (content.dirty !== undefined) return content.dirty.read(offset, size, caller.signal);
-    if (content.whole !== undefined) return [readWhole(content.whole.fd, offset, size)];
-    if (content.reader !== undefined) return content.reader.read(offset, size, caller.signal);
-    const reopened = await inode.lock.run(() => this.#reopenClean(inode));
-    return this.#readClean(reopened, offset, size, caller);
+    if (!isOpenHere(content)) await inode.lock.run(() => this.#reopenClean(inode));
+    const { reader } = content;
+    try {
+      return await this.#read(content, offset, size, caller);
+    } catch (error) {
+      // The version went to another key meanwhile, or a writer came: the same bytes are read there.
+      if (reader === undefined || content.reader === reader) throw error;
+      return this.#read(content, offset, size, caller);
+    }
   }
 
-  async #readClean(content: OpenContent, offset: number, size: number, caller: Caller): Promise<readonly Uint8Array[]> {
+  async #read(content: OpenContent, offset: number, size: number, caller: Caller): Promise<readonly Uint8Array[]> {
     if (content.dirty !== undefined) return content.dirty.read(offset, size, caller.signal);
     if (content.whole !== undefined) return [readWhole(content.whole.fd, offset, size)];
     return content.reader?.read(offset, size, caller.signal) ?? [];
@@ -107,7 +111,7 @@ export class Files {
   /** After a take-over an open file's clean content is opened again when it is first read. */
   async #reopenClean(inode: Inode): Promise<OpenContent> {
     const content = contentOf(inode);
-    if (content.dirty ?? content.whole ?? content.reader) return content;
+    if (isOpenHere(content)) return content;
     await this.#lookup.revalidate(inode);
     const { contents, readers, options } = this.#context;
     if (!inode.version) throw new DriverError("stale", `${inode.name} is gone`);
@@ -228,6 +232,11 @@ export class Files {
 function contentOf(inode: Inode): OpenContent {
   if (inode.content === undefined) throw new DriverError("bad_handle", `${inode.name} is not open`);
   return inode.content;
+}
+
+/** False after a take-over, until somebody needs the bytes. */
+function isOpenHere({ dirty, whole, reader }: OpenContent): boolean {
+  return dirty !== undefined || whole !== undefined || reader !== undefined;
 }
 
 function readWhole(fd: number, offset: number, size: number): Uint8Array {

@@ -6,6 +6,7 @@
  * file until the last is closed (Linux answers EIO otherwise); so the mode is settled by the first open and kept. A whole cached
  * file moves into the spool when a writer comes: the same file on disk, so that readers with it open see the writes.
  */
+import type { Etag } from "#core/brand.ts";
 import type { Timespec } from "#core/clock.ts";
 import type { WholeFile } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
@@ -29,6 +30,8 @@ export interface OpenContent {
   upload: DirtyRow["upload"];
   /** Uploads that failed since the last success: one of them may be in the bucket all the same. */
   sent: SentVersion[];
+  /** During a rename of unsent content: what stands under the new name, which the upload replaces in place of the inode's own version. */
+  replaces?: { readonly etag: Etag } | null | undefined;
   /** O_EXCL created it: the first upload must find nothing there. */
   exclusive: boolean;
   /** Parts were sent before the upload: what their object was said to carry when the first one went. */

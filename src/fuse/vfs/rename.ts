@@ -6,16 +6,16 @@
  * it open, just takes the new name along.
  */
 
-import { ROOT_NODE } from "#core/brand.ts";
+import { type Etag, ROOT_NODE } from "#core/brand.ts";
 import { DriverError, isFault } from "#core/errors.ts";
-import type { ContentId } from "#fuse/cache/content-cache.ts";
-import { recordDirty } from "./content-opening.ts";
+import type { PutResult } from "#s3/object-store.ts";
+import { followVersion, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
 import { RENAME_NOREPLACE } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
 import { touch } from "./inode-attributes.ts";
-import { childKey, directoryKey } from "./key-names.ts";
+import { childKey, directoryKey, pathKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
 import { type Names, removeName } from "./names.ts";
 import type { Uploads } from "./uploads.ts";
@@ -30,6 +30,18 @@ interface Move {
   readonly oldName: string;
   readonly newName: string;
   readonly replaced: Inode | undefined;
+}
+
+/** A key as listed below a directory. */
+interface Listed {
+  readonly key: string;
+  readonly size: number;
+  readonly etag: Etag;
+}
+
+interface Copied {
+  readonly target: string;
+  readonly result: PutResult;
 }
 
 export class Rename {
@@ -92,15 +104,17 @@ export class Rename {
     const oldKey = childKey(options.prefix, from, oldName);
     const newKey = childKey(options.prefix, to, newName);
     if (replaced !== undefined) await this.#files.keepForOpenHandles(replaced);
+    // What a writer has not fetched yet of the version it changes is about to leave its key.
+    await inode.content?.dirty?.fill();
     const before = inode.version;
     if (this.#uploads.isDue(inode)) {
       await this.#moveUnsent(move);
     } else if (before) {
       const condition = conditions.copySourceIfMatch ? { sourceIfMatch: before.etag } : {};
-      const { etag, dateMs } = await store.copy(oldKey, newKey, { sourceSize: before.size, ...condition });
-      this.#place(move);
-      inode.version = { ...before, etag, lastModified: dateMs };
-      this.#carryContent(inode, { key: oldKey, etag: before.etag, size: before.size }, { key: newKey, etag, size: before.size });
+      const copied = await store.copy(oldKey, newKey, { sourceSize: before.size, ...condition });
+      this.#shift(move);
+      this.#complete(move);
+      this.#follow(inode, oldKey, newKey, copied);
       this.#uploads.settle(inode, newKey);
       recordDirty(this.#context, inode);
     }
@@ -111,46 +125,63 @@ export class Rename {
 
   /**
    * The newest content is here only. A writer that has it open will bring it to the new name at its close, if nothing stands
-   * under the old one; otherwise it is uploaded now, so that the old object can go.
+   * under either; otherwise it is uploaded now, so that the old object can go. When that fails the file keeps its old name.
    */
   async #moveUnsent(move: Move): Promise<void> {
     const { inode, replaced } = move;
-    const before = inode.version;
-    this.#place(move);
-    // What stands under the new name now is what an upload replaces.
-    inode.version = replaced?.version ?? null;
-    if (!before && (inode.content?.writers ?? 0) > 0 && !replaced?.version) {
-      recordDirty(this.#context, inode);
-      return;
+    const { content } = inode;
+    const waits = !inode.version && (content?.writers ?? 0) > 0 && !replaced?.version;
+    const undo = this.#shift(move);
+    try {
+      if (content !== undefined) content.replaces = replaced?.version ?? null;
+      if (waits) recordDirty(this.#context, inode);
+      else await this.#uploads.upload(inode);
+    } catch (error) {
+      // Detached: another host was at the new name first, and the data was put aside.
+      if (!inode.detached) undo();
+      throw error;
+    } finally {
+      if (content !== undefined) content.replaces = undefined;
     }
-    await this.#uploads.upload(inode);
+    this.#complete(move);
   }
 
-  /** A cached copy of the content goes on under the new key: the bytes are the same. */
-  #carryContent(inode: Inode, before: ContentId, after: ContentId): void {
-    if (inode.content !== undefined) return;
-    const { contents, spool } = this.#context;
-    const path = spool.pathFor(spool.freshName());
-    if (contents.surrender(before, path)) contents.adopt(after, path);
+  /** The same content stands under another key: known attributes, cached bytes and open readers go along. */
+  #follow(inode: Inode, oldKey: string, newKey: string, { etag, dateMs }: PutResult): void {
+    const { version } = inode;
+    if (!version) return;
+    const { size } = version;
+    inode.version = { ...version, etag, lastModified: dateMs };
+    this.#context.attrs.put(newKey, inode.version, { fromPut: true });
+    followVersion(this.#context, inode, { key: oldKey, etag: version.etag, size }, { key: newKey, etag, size });
   }
 
-  /** Changes the tree: the inode stands under its new name, what stood there is detached. */
-  #place({ inode, from, to, oldName, newName, replaced }: Move): void {
+  /** Puts the inode under its new name, in front of what stands there. Answers what takes it back. */
+  #shift({ inode, from, to, oldName, newName, replaced }: Move): () => void {
     const { inodes } = this.#context;
     const source = this.#lookup.directoryOf(from);
     const target = this.#lookup.directoryOf(to);
-    const object = source.get(oldName)?.object;
+    const oldObject = source.get(oldName)?.object;
+    const newObject = target.get(newName)?.object;
+    const prefix = inode.kind === "dir";
     removeName(source, inode);
-    if (replaced !== undefined) {
-      removeName(target, replaced);
-      this.#context.state.dropDirty(replaced.node);
-      inodes.detach(replaced);
-    }
     inodes.move(inode, to, newName);
-    const child = target.obtain(newName);
-    child.inode = inode;
-    child.prefix = inode.kind === "dir";
-    child.object = inode.kind === "dir" ? undefined : object;
+    Object.assign(target.obtain(newName), { inode, prefix, object: prefix ? undefined : oldObject });
+    return () => {
+      if (replaced === undefined) target.children.delete(newName);
+      else Object.assign(target.obtain(newName), { inode: replaced, prefix: replaced.kind === "dir", object: newObject });
+      inodes.move(inode, from, oldName);
+      Object.assign(source.obtain(oldName), { inode, prefix, object: oldObject });
+      recordDirty(this.#context, inode);
+    };
+  }
+
+  /** The rename holds: what stood under the new name is gone. */
+  #complete({ from, to, replaced }: Move): void {
+    if (replaced !== undefined) {
+      this.#context.state.dropDirty(replaced.node);
+      this.#context.inodes.detach(replaced);
+    }
     const now = this.#names.now();
     touch(from, now);
     touch(to, now);
@@ -163,8 +194,14 @@ export class Rename {
     const oldPrefix = `${childKey(options.prefix, from, oldName)}/`;
     const newPrefix = `${childKey(options.prefix, to, newName)}/`;
     const keys = await this.#keysBelow(oldPrefix);
-    await this.#copyAll(keys, oldPrefix, newPrefix);
-    this.#place(move);
+    const held = this.#versionsBelow(inode, keys);
+    const copies = await this.#copyAll(keys, oldPrefix, newPrefix);
+    this.#shift(move);
+    this.#complete(move);
+    for (const [key, { result }] of copies) {
+      const file = held.get(key);
+      if (file !== undefined) this.#follow(file, key, newPrefix + key.slice(oldPrefix.length), result);
+    }
     this.#expireBelow(inode);
     const failures = await store.deleteMany(keys.map(({ key }) => key));
     const failure = failures[0];
@@ -172,54 +209,66 @@ export class Rename {
     if (inode.version && directoryKey(options.prefix, inode) !== "") inode.validatedAt = 0;
   }
 
-  /** What is dirty below goes to the bucket first; files that were never there just follow their parents' new name. */
+  /** What is dirty below goes to the bucket first, and what writers have not fetched yet comes from it: its key is about to change. */
   async #flushBelow(directory: Inode): Promise<void> {
-    for (const inode of this.#context.inodes.all()) {
-      if (!inode.isWithin(directory) || !this.#uploads.isDue(inode)) continue;
-      await inode.lock.run(() => this.#uploads.upload(inode));
+    for (const inode of [...this.#context.inodes.all()]) {
+      if (inode.content?.dirty === undefined || !inode.isWithin(directory)) continue;
+      await inode.lock.run(async () => {
+        await this.#uploads.upload(inode);
+        await inode.content?.dirty?.fill();
+      });
     }
   }
 
-  async #keysBelow(prefix: string): Promise<{ key: string; size: number }[]> {
+  /** Files below whose known version is the one that was listed, by key. */
+  #versionsBelow(directory: Inode, keys: readonly Listed[]): Map<string, Inode> {
+    const etags = new Map(keys.map(({ key, etag }) => [key, etag]));
+    const held = new Map<string, Inode>();
+    for (const inode of this.#context.inodes.all()) {
+      if (!inode.version || inode.kind === "dir" || inode.detached || !inode.isWithin(directory)) continue;
+      const key = pathKey(this.#context.options.prefix, inode);
+      if (etags.get(key) === inode.version.etag) held.set(key, inode);
+    }
+    return held;
+  }
+
+  async #keysBelow(prefix: string): Promise<Listed[]> {
     const { store } = this.#context;
-    const found: { key: string; size: number }[] = [];
+    const found: Listed[] = [];
     let continuation: string | undefined;
     do {
       const page = await store.list({ prefix, ...(continuation === undefined ? {} : { continuation }) });
-      for (const { key, size } of page.objects) found.push({ key, size });
+      for (const { key, size, etag } of page.objects) found.push({ key, size, etag });
       continuation = page.next;
     } while (continuation !== undefined);
     return found;
   }
 
   /** All or nothing as far as the bucket allows: when a copy fails, the copies that were made are removed again. */
-  async #copyAll(keys: readonly { key: string; size: number }[], oldPrefix: string, newPrefix: string): Promise<void> {
-    const { store } = this.#context;
-    const made: string[] = [];
+  async #copyAll(keys: readonly Listed[], oldPrefix: string, newPrefix: string): Promise<Map<string, Copied>> {
+    const copies = new Map<string, Copied>();
     let next = 0;
     const worker = async () => {
       for (let item = keys[next++]; item !== undefined; item = keys[next++]) {
         const target = newPrefix + item.key.slice(oldPrefix.length);
-        await this.#copy(item.key, item.size, target);
-        made.push(target);
+        copies.set(item.key, { target, result: await this.#copy(item.key, item.size, target) });
       }
     };
     const results = await Promise.allSettled(Array.from({ length: PARALLEL_COPIES }, worker));
     const failed = results.find((result) => result.status === "rejected");
-    if (failed === undefined) return;
-    await store.deleteMany(made);
+    if (failed === undefined) return copies;
+    await this.#context.store.deleteMany([...copies.values()].map(({ target }) => target));
     throw failed.reason;
   }
 
   /** versitygw refuses to copy a key that ends in "/"; a marker is empty, so it is as good to put it anew. */
-  async #copy(source: string, size: number, target: string): Promise<void> {
+  async #copy(source: string, size: number, target: string): Promise<PutResult> {
     const { store } = this.#context;
     if (size === 0 && source.endsWith("/")) {
       const { headers, metadata } = await store.head(source);
-      await store.put(target, new Uint8Array(0), { headers, metadata });
-    } else {
-      await store.copy(source, target, { sourceSize: size });
+      return store.put(target, new Uint8Array(0), { headers, metadata });
     }
+    return store.copy(source, target, { sourceSize: size });
   }
 
   /** Keys and times below are new: everything known by listing is asked again. */

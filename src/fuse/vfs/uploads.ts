@@ -11,7 +11,7 @@ import { isDeepStrictEqual } from "node:util";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { DirtyFile, UploadResult, UploadTarget } from "#fuse/write/dirty-file.ts";
 import type { PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
-import { recordDirty } from "./content-opening.ts";
+import { followVersion, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Inode, Version } from "./inode.ts";
 import { attributesOf, attrOf, storedMetadata } from "./inode-attributes.ts";
@@ -163,7 +163,8 @@ export class Uploads {
   /** What an overwrite of this inode's object must find in the bucket. */
   #conditions(inode: Inode): PutConditions {
     const { conditions } = this.#context;
-    if (inode.version) return conditions.putIfMatch ? { ifMatch: inode.version.etag } : {};
+    const replaces = inode.content?.replaces === undefined ? inode.version : inode.content.replaces;
+    if (replaces) return conditions.putIfMatch ? { ifMatch: replaces.etag } : {};
     return inode.content?.exclusive && conditions.putIfNoneMatch ? { ifNoneMatch: "*" } : {};
   }
 
@@ -238,6 +239,8 @@ export class Uploads {
       if (!version) return;
       const result: PutResult = await this.#copyOntoItself(key, version, metadata);
       inode.version = { ...version, etag: result.etag, lastModified: result.dateMs, metadata };
+      // A copy of what was sent in parts has another ETag.
+      followVersion(this.#context, inode, { key, etag: version.etag, size: version.size }, { key, etag: result.etag, size: version.size });
       inode.attributesDirty = false;
       this.settle(inode, key);
     } catch (error) {
