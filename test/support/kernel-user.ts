@@ -10,6 +10,8 @@ import { type HandleId, type NodeId, ROOT_NODE } from "#core/brand.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { Attr, AttrChanges, Caller, DirectoryEntry, Entry, FileSystem, Opened } from "#fuse/vfs/filesystem.ts";
 
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
@@ -63,7 +65,9 @@ export class KernelUser {
   /** The directory's node and the last name of `path`. */
   async place(path: string): Promise<{ parent: NodeId; name: string }> {
     const at = path.lastIndexOf("/");
-    return { parent: await this.node(at < 0 ? "" : path.slice(0, at)), name: path.slice(at + 1) };
+    const { node, attr } = await this.entry(at < 0 ? "" : path.slice(0, at));
+    if ((attr.mode & S_IFMT) !== S_IFDIR) throw new DriverError("not_dir", `${path}: its parent is not a directory`);
+    return { parent: node, name: path.slice(at + 1) };
   }
 
   async #walk(names: readonly string[]): Promise<NodeId> {
