@@ -9,6 +9,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DriverError } from "#core/errors.ts";
 import type { ProcessContext } from "./process-context.ts";
+import { keepHeapSmall } from "./small-heap.ts";
 import { exitCodeOf } from "./usage-error.ts";
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
@@ -27,17 +28,15 @@ const context: ProcessContext = {
 };
 
 async function main([, script = "", ...args]: readonly string[]): Promise<number> {
-  if (basename(script) === MOUNT_HELPER) {
-    const { mountArguments } = await import("./mount-helper.ts");
-    const { runProgram } = await import("./program.ts");
-    return runProgram(mountArguments(args), context);
-  }
   if (args[0] === "engine") {
     const { runEngineCommand } = await import("./engine.ts");
     return runEngineCommand(context);
   }
+  keepHeapSmall();
   const { runProgram } = await import("./program.ts");
-  return runProgram(args, context);
+  if (basename(script) !== MOUNT_HELPER) return runProgram(args, context);
+  const { mountArguments } = await import("./mount-helper.ts");
+  return runProgram(mountArguments(args), context);
 }
 
 process.exit(

@@ -1,0 +1,11 @@
+/** For processes that wait most of the time: the CSI plugins and the supervisors of mounts. An engine wants its speed instead. */
+import { setFlagsFromString } from "node:v8";
+
+/**
+ * Bounds the young generation at 2 MiB a half-space instead of 16, so that it is collected often and stays small. Measured on the controller
+ * after 11 volumes made and deleted: 106 MiB RSS instead of 128. Before modules are loaded: it does not shrink what has grown.
+ */
+export function keepHeapSmall(): void {
+  setFlagsFromString("--max-semi-space-size=2");
+  setFlagsFromString("--semi-space-growth-factor=1");
+}
