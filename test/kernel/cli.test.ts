@@ -70,7 +70,7 @@ describe.skipIf(skipMounts("test/kernel/cli"))("bucketmount", () => {
       const plugin = spawn(process.execPath, [...PROGRAMS.built, ...args], { env: environment(), stdio: "pipe" });
       const result = resultOf(plugin);
       expect(await pollUntil(LONG_MS, 20, () => existsSync(socket))).toBe(true);
-      const csi = await connect(`csi.v1.${name as "Controller" | "Node"}`, socket);
+      const csi = connect(`csi.v1.${name as "Controller" | "Node"}`, socket);
       if (name === "Controller") {
         const capability = { mount: { fsType: "", mountFlags: [] }, accessMode: { mode: "MULTI_NODE_MULTI_WRITER" } };
         for (const volume of ["one", "two", "three"]) {
