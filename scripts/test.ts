@@ -5,15 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { add, type Counts, countsOf, NONE, record, summary, type VitestReport } from "./counts.ts";
 import { SUITES, type Suite, type SuiteName } from "./suites.ts";
+import { withTools } from "./tools-path.ts";
 
 /** Runs one suite with vitest, its output shown. A run that ended without a report counts as one failure. */
 function run(name: string, suite: Suite): Counts {
   const folder = mkdtempSync(join(tmpdir(), "report-"));
   const report = join(folder, "report.json");
-  const reporter = process.env["CI"] === undefined ? "default" : "dot";
-  const args = ["run", ...suite.paths, `--reporter=${reporter}`, "--reporter=json", `--outputFile.json=${report}`];
+  const args = ["run", ...suite.paths, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   if (suite.serial) args.push("--no-file-parallelism");
-  const { status, signal } = spawnSync("vitest", args, { stdio: "inherit" });
+  const { status, signal } = spawnSync("vitest", args, { stdio: "inherit", env: withTools(process.env) });
   try {
     const counts = countsOf(JSON.parse(readFileSync(report, "utf8")) as VitestReport);
     return status !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;

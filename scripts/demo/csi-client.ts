@@ -14,11 +14,14 @@ export interface CsiClient {
 
 type Method = (request: object, options: { deadline: number }, done: (error: ServiceError | null, reply: unknown) => void) => void;
 
+/** A cold start of Node from source on a busy machine takes seconds. */
+export const READY_MS = 60_000;
 const WAIT_STEP_MS = 250;
 /** Long enough to delete a bucket of many objects on a slow machine. */
 const CALL_MS = 300_000;
 
-export function connect(service: CsiService, socket: string): CsiClient {
+/** A client that connects when it is first used. */
+export function createCsiClient(service: CsiService, socket: string): CsiClient {
   const Service = makeGenericClientConstructor(loadService(service), service);
   const client: Client = new Service(`unix://${socket}`, credentials.createInsecure(), {
     "grpc.initial_reconnect_backoff_ms": 100,
@@ -44,6 +47,13 @@ export function connect(service: CsiService, socket: string): CsiClient {
       client.close();
     },
   };
+}
+
+/** A client whose server answers; waits for it, at most `limitMs`. */
+export async function connect(service: CsiService, socket: string, limitMs = READY_MS): Promise<CsiClient> {
+  const client = createCsiClient(service, socket);
+  await client.ready(limitMs);
+  return client;
 }
 
 /** Undefined when the server answers now. A wait of the library's cannot be ended early, so it is a short one. */
