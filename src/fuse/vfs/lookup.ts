@@ -21,6 +21,11 @@ import { WalkAhead } from "./walk-ahead.ts";
 const BIG_FOR_MS = 60_000;
 /** Directories may be believed this many times longer than files: what is in them is checked by their own listing. */
 const DIRECTORY_TTL_FACTOR = 10;
+/**
+ * The listing of its parent shows that a directory is there, and nothing of its owner, mode and times: its marker does, which is seen
+ * when it is listed itself, or after this many TTLs asked for. So a walk that stats directories costs no request each, mostly.
+ */
+const MARKER_TTL_FACTOR = 60;
 
 type Pages = "first" | "all";
 
@@ -194,7 +199,7 @@ export class Lookup {
   known(parent: Inode, child: InodeChild): Inode | undefined {
     const { inode, object } = child;
     if (inode?.local) return inode;
-    if (child.prefix) return inode?.kind === "dir" && inode.attributes !== undefined ? this.#confirm(parent, inode) : undefined;
+    if (child.prefix) return inode?.kind === "dir" && this.#isMarkerFresh(inode) ? inode : undefined;
     if (object === undefined) return inode;
     const held = inode?.version;
     if (inode !== undefined && held && inode.attributes !== undefined && isSameVersion(held, object)) {
@@ -204,6 +209,11 @@ export class Lookup {
     const { attrs } = this.#context;
     const version: Version | undefined = versionFromListing(object) ?? attrs.get(object.key, object);
     return version === undefined ? undefined : this.#place(parent, child, { ...version, lastModified: object.lastModified });
+  }
+
+  #isMarkerFresh({ attributes, validatedAt }: Inode): boolean {
+    const { clock, options } = this.#context;
+    return attributes !== undefined && clock.now() - validatedAt < options.metadataTtlMs * MARKER_TTL_FACTOR;
   }
 
   #confirm(parent: Inode, inode: Inode): Inode {
