@@ -91,7 +91,7 @@ class Comparison {
   }
 
   #pass(): void {
-    this.here.clock.advance(METADATA_TTL_MS * 20);
+    this.here.clock.advance(METADATA_TTL_MS * 100);
   }
 
   #onTree(taken: Step): unknown {
