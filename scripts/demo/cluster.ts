@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type S3Server, type ServerKind, startServer } from "../../test/support/s3-servers.ts";
-import { type CsiClient, type CsiService, createCsiClient, READY_MS } from "./csi-client.ts";
+import { type CsiClient, type CsiService, connect, READY_MS } from "./csi-client.ts";
 import { mountsUnder } from "./mounts.ts";
 import { type Program, processesOf, startProgram } from "./program.ts";
 
@@ -67,7 +67,7 @@ class Plugins {
       args: [...args, "--endpoint", `unix://${socket}`, "--s3-endpoint", this.#s3.endpoint],
     });
     this.#programs.push(program);
-    const client = createCsiClient(service, socket);
+    const client = connect(service, socket);
     this.#clients.push(client);
     await Promise.race([client.ready(READY_MS), endedEarly(program)]);
     return client;

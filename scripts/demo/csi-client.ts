@@ -21,7 +21,7 @@ const WAIT_STEP_MS = 250;
 const CALL_MS = 300_000;
 
 /** A client that connects when it is first used. */
-export function createCsiClient(service: CsiService, socket: string): CsiClient {
+export function connect(service: CsiService, socket: string): CsiClient {
   const Service = makeGenericClientConstructor(loadService(service), service);
   const client: Client = new Service(`unix://${socket}`, credentials.createInsecure(), {
     "grpc.initial_reconnect_backoff_ms": 100,
@@ -47,13 +47,6 @@ export function createCsiClient(service: CsiService, socket: string): CsiClient 
       client.close();
     },
   };
-}
-
-/** A client whose server answers; waits for it, at most `limitMs`. */
-export async function connect(service: CsiService, socket: string, limitMs = READY_MS): Promise<CsiClient> {
-  const client = createCsiClient(service, socket);
-  await client.ready(limitMs);
-  return client;
 }
 
 /** Undefined when the server answers now. A wait of the library's cannot be ended early, so it is a short one. */
