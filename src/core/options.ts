@@ -180,7 +180,8 @@ export function parseMountOptions(lists: readonly string[], { sloppy = false }: 
     const equals = word.indexOf("=");
     const name = plainName(equals < 0 ? word : word.slice(0, equals));
     if (IGNORED.has(name) || name.startsWith("x_")) continue;
-    const [option, text] = SHORTHANDS[name] ?? [CANONICAL.get(name), equals < 0 ? undefined : word.slice(equals + 1)];
+    const shorthand = Object.hasOwn(SHORTHANDS, name) ? SHORTHANDS[name] : undefined;
+    const [option, text] = shorthand ?? [CANONICAL.get(name), equals < 0 ? undefined : word.slice(equals + 1)];
     if (option !== undefined) {
       // A URL can only mean the endpoint, whatever s3fs calls the region.
       const target = name === "endpoint" && text?.includes("://") ? "url" : option;
