@@ -22,8 +22,7 @@ import { BucketFileSystem } from "#fuse/vfs/bucket-filesystem.ts";
 import type { StoreConditions, VfsContext, VfsOptions } from "#fuse/vfs/context.ts";
 import { InodeTable } from "#fuse/vfs/inode-table.ts";
 import type { KernelPort } from "#fuse/vfs/kernel-port.ts";
-import { createSpool } from "#fuse/write/create-spool.ts";
-import type { UploaderOptions } from "#fuse/write/uploader.ts";
+import { createSpool, type SpoolOptions } from "#fuse/write/create-spool.ts";
 import type { ObjectStore } from "#s3/object-store.ts";
 import { KernelUser } from "./kernel-user.ts";
 import { MemoryObjectStore } from "./memory-object-store.ts";
@@ -98,7 +97,7 @@ export interface WorldOptions {
   readonly journal?: boolean;
   readonly options?: Partial<VfsOptions>;
   readonly conditions?: Partial<StoreConditions>;
-  readonly upload?: Partial<Omit<UploaderOptions, "store">>;
+  readonly upload?: Partial<Omit<SpoolOptions, "store" | "dir">>;
 }
 
 /** What outlives an engine: the folder, and what the kernel holds. */

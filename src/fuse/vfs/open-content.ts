@@ -7,13 +7,11 @@
  * file moves into the spool when a writer comes: the same file on disk, so that readers with it open see the writes.
  */
 import type { Etag } from "#core/brand.ts";
-import type { Timespec } from "#core/clock.ts";
 import type { WholeFile } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
-import type { UserMetadata } from "#s3/object-store.ts";
-import type { Attributes } from "./object-metadata.ts";
+import type { MetadataAhead } from "./metadata-ahead.ts";
 import type { SentVersion } from "./own-version.ts";
 
 export interface OpenContent {
@@ -34,6 +32,6 @@ export interface OpenContent {
   replaces?: { readonly etag: Etag } | null | undefined;
   /** O_EXCL created it: the first upload must find nothing there. */
   exclusive: boolean;
-  /** Parts were sent before the upload: what their object was said to carry when the first one went. */
-  ahead?: { readonly metadata: UserMetadata; readonly attributes: Attributes; readonly mtime: Timespec; readonly ctime: Timespec };
+  /** Parts were sent before the upload, at some time: what the last such object was said to carry. */
+  ahead?: MetadataAhead;
 }

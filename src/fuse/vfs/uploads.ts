@@ -7,7 +7,6 @@
  */
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { DirtyFile, UploadResult, UploadTarget } from "#fuse/write/dirty-file.ts";
 import type { PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
@@ -16,6 +15,7 @@ import type { VfsContext } from "./context.ts";
 import type { Inode, Version } from "./inode.ts";
 import { attributesOf, attrOf, storedMetadata } from "./inode-attributes.ts";
 import { pathKey } from "./key-names.ts";
+import { onlyTimesAdvanced } from "./metadata-ahead.ts";
 import type { Attributes } from "./object-metadata.ts";
 import type { OpenContent } from "./open-content.ts";
 import { findOwnVersion, sentVersion } from "./own-version.ts";
@@ -103,7 +103,10 @@ export class Uploads {
     const { content } = inode;
     if (content === undefined) return;
     content.dirty?.sendAhead({
-      key: () => (inode.content === content && this.isDue(inode) ? pathKey(this.#context.options.prefix, inode) : undefined),
+      key: () => {
+        const isComing = inode.content === content && !inode.superseded && this.isDue(inode);
+        return isComing ? pathKey(this.#context.options.prefix, inode) : undefined;
+      },
       begin: () => {
         const target = this.#target(inode, content);
         const { metadata } = target;
@@ -130,8 +133,7 @@ export class Uploads {
   async #settleAhead(inode: Inode, content: OpenContent, { key, metadata }: UploadTarget, result: UploadResult): Promise<SettledTimes> {
     const { ahead } = content;
     if (result.metadata === metadata || ahead?.metadata !== result.metadata) return { mtime: result.mtime };
-    const { mtime, ctime } = ahead.metadata;
-    if (inode.attributes === ahead.attributes && isDeepStrictEqual({ ...metadata, mtime, ctime }, ahead.metadata)) {
+    if (onlyTimesAdvanced(ahead, inode.attributes, metadata)) {
       content.dirty?.showMtime(ahead.mtime);
       return ahead;
     }
@@ -184,7 +186,7 @@ export class Uploads {
     const kept = this.#keepConflict(inode);
     inode.content?.dirty?.markClean();
     this.#context.log.warn(
-      { name: inode.name, kept },
+      { name: inode.name, kept, ...(cause === undefined ? {} : { error: cause }) },
       "the object was changed elsewhere while it was written here; this host's data was put aside",
     );
     return new DriverError("stale", `${inode.name} was changed elsewhere while it was written here; this host's data is in ${kept}`, {

@@ -26,7 +26,7 @@ export interface AheadSender {
 export interface EarlyPartsOptions {
   /** Files that grow beyond this are sent ahead. Default 32 MiB: below, the close has little to wait for. */
   readonly fromBytes?: number;
-  /** Parts of one file in flight. Default 4: the writer and the server want their share of the machine. */
+  /** Parts of one file in flight. Default 6: on two cores it measured as fast as 8, and leaves room for others. */
   readonly parallel?: number;
   /** Between two looks at a file that grows. Default 25 ms. */
   readonly lookEveryMs?: number;
@@ -83,7 +83,7 @@ export class EarlyParts implements AheadSource {
   #lastSize = 0;
 
   constructor(given: EarlyPartsParts) {
-    const { fromBytes = 32 << 20, parallel = 4, lookEveryMs = 25, pauseMs = 30_000 } = given.options;
+    const { fromBytes = 32 << 20, parallel = 6, lookEveryMs = 25, pauseMs = 30_000 } = given.options;
     this.#given = given;
     this.#fromBytes = fromBytes;
     this.#parallel = parallel;
