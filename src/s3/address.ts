@@ -51,10 +51,16 @@ export function encodeKey(key: string): string {
   return encodeStrict(key).replaceAll("%2F", "/");
 }
 
+/**
+ * What s3rver never decodes in a copy's source (it uses `decodeURI`), and what stands for itself in a URL's path. Not `+`, which others
+ * read as a blank, nor `?`, `#` and `&`, which end a path.
+ */
+const PLAIN_IN_SOURCE: Readonly<Record<string, string>> = { "%40": "@", "%3A": ":", "%2C": ",", "%3D": "=", "%24": "$" };
+
 /** The headers that name the source of a copy inside the bucket. */
 export function copySource({ bucket }: BucketAddress, key: string, ifMatch?: Etag): Record<string, string> {
   return {
-    "x-amz-copy-source": `/${bucket}/${encodeKey(key)}`,
+    "x-amz-copy-source": `/${bucket}/${encodeKey(key).replace(/%(?:40|3A|2C|3D|24)/g, (code) => PLAIN_IN_SOURCE[code] ?? code)}`,
     ...(ifMatch === undefined ? {} : { "x-amz-copy-source-if-match": ifMatch }),
   };
 }
