@@ -43,6 +43,26 @@ describe("preparePayload", () => {
     }
   });
 
+  it("tells `seen` of the bytes once, in order, for a small range and a large one", async () => {
+    for (const end of [3 << 20, (17 << 20) + 5]) {
+      const chunks: Buffer[] = [];
+      await preparePayload({ fd: file.fd, start: 1, end, seen: (chunk) => void chunks.push(Buffer.from(chunk)) });
+      expect(Buffer.concat(chunks).equals(bytes.subarray(1, end))).toBe(true);
+    }
+  });
+
+  it("`done` frees the buffer for the next one, but not after a second attempt, whose first may still be on its way", async () => {
+    const range = { fd: file.fd, start: 0, end: 2 << 20 };
+    const bufferOf = (payload: { body(): unknown }) => (payload.body() as Uint8Array).buffer;
+    const [first, repeated] = [await preparePayload(range), await preparePayload(range)];
+    const used = [bufferOf(first), bufferOf(repeated)];
+    bufferOf(repeated);
+    for (const payload of [first, repeated]) payload.done();
+    const next = [await preparePayload(range), await preparePayload(range)].map(bufferOf);
+    expect(next[0]).toBe(used[0]);
+    expect(next[1]).not.toBe(used[1]);
+  });
+
   it("has S3's form of the sums", async () => {
     expect((await preparePayload(Buffer.from("hello"))).checksum).toEqual({ "x-amz-checksum-crc32": "NhCmhg==" });
     expect((await preparePayload(Buffer.from("hello"), "md5")).checksum).toEqual({ "content-md5": "XUFAKrxLKna5cZ2REBfFkg==" });
