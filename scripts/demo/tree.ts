@@ -1,7 +1,7 @@
 /** A tree of files: listed, copied with everything that a file system keeps, compared byte by byte. */
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, lchown, lstat, lutimes, mkdir, open, readdir, readlink, symlink, utimes } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 export interface Entry {
   /** Relative to the tree's root. */
@@ -15,9 +15,13 @@ const CHUNK = 4 << 20;
 /** Called after each entry with the bytes of its content. */
 export type Progress = (bytes: number) => void;
 
+/** What tools keep changing below node_modules while they run: no fair thing to compare. */
+const SCRATCH = new Set([".cache", ".vite", ".vitest-cache"]);
+
 /** All entries below `root`, parents before children. Sockets, pipes and devices are left out: an object store has no place for them. */
 export async function listTree(root: string, below = ""): Promise<Entry[]> {
-  const names = (await readdir(join(root, below))).toSorted();
+  const isScratch = (name: string) => below === "" && basename(root) === "node_modules" && SCRATCH.has(name);
+  const names = (await readdir(join(root, below))).filter((name) => !isScratch(name)).toSorted();
   const groups = await Promise.all(
     names.map(async (name): Promise<Entry[]> => {
       const path = join(below, name);
