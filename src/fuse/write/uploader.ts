@@ -7,6 +7,7 @@
  */
 import fs from "node:fs";
 import { DriverError, type Fault, isFault } from "#core/errors.ts";
+import { BufferPool } from "#s3/buffer-pool.ts";
 import type { ObjectStore, PutConditions, PutResult, UploadedPart, UploadId, UserMetadata } from "#s3/object-store.ts";
 import { type AheadSource, type BegunUpload, isUnchanged, type PartAhead } from "./begun-upload.ts";
 import { ByteLimiter } from "./byte-limiter.ts";
@@ -63,6 +64,7 @@ export class Uploader implements AheadSender {
   // Mutable
   readonly #large: ByteLimiter;
   readonly #small = new ByteLimiter(SMALL_IN_FLIGHT_BYTES);
+  readonly #scratch = new BufferPool();
 
   constructor({ store, partSizeBytes, multipartFromBytes, parallelParts, inFlightBytes }: UploaderOptions) {
     this.#store = store;
@@ -157,9 +159,8 @@ export class Uploader implements AheadSender {
     const parts = planParts(size, this.partSizeBytes, begun && { count: begun.parts.size, partBytes: begun.partBytes });
     const rest = parts.values();
     const work = async () => {
-      const scratch = begun && Buffer.allocUnsafeSlow(SCRATCH_BYTES);
       for (const part of rest) {
-        const early = scratch && (await usable(fd, part, begun, scratch));
+        const early = begun && (await this.#usable(fd, part, begun));
         if (either.aborted) throw new DriverError("interrupted", "the upload was interrupted");
         sent[part.number - 1] = early ?? (await this.#sendPart(fd, upload, part, either));
       }
@@ -187,13 +188,16 @@ export class Uploader implements AheadSender {
     const payload = { fd, start, end, ...(seen && { seen }) };
     return this.#large.run(end - start, () => this.#store.uploadPart(upload, number, payload, options), signal);
   }
-}
 
-/** The part as it was sent ahead, if the file still has those bytes. */
-async function usable(fd: number, part: Part, begun: BegunUpload, scratch: Uint8Array): Promise<UploadedPart | undefined> {
-  const ahead = await begun.parts.get(part.number);
-  if (ahead?.part.start !== part.start || ahead.part.end !== part.end) return undefined;
-  return (await isUnchanged(fd, ahead, scratch)) ? ahead.sent : undefined;
+  /** The part as it was sent ahead, if the file still has those bytes. */
+  async #usable(fd: number, part: Part, begun: BegunUpload): Promise<UploadedPart | undefined> {
+    const ahead = await begun.parts.get(part.number);
+    if (ahead?.part.start !== part.start || ahead.part.end !== part.end) return undefined;
+    const scratch = this.#scratch.take(SCRATCH_BYTES);
+    const unchanged = await isUnchanged(fd, ahead, scratch);
+    this.#scratch.give(scratch);
+    return unchanged ? ahead.sent : undefined;
+  }
 }
 
 function conditionsOf({ ifMatch, ifNoneMatch }: PutConditions): PutConditions {
