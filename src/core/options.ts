@@ -145,10 +145,11 @@ type ValueOf<R extends OptionRow> = R["kind"] extends "flag" ? boolean : R["kind
 /** Options that were given, parsed. */
 export type GivenOptions = { readonly [N in MountOptionName]?: ValueOf<(typeof MOUNT_OPTIONS)[N]> };
 
-/** What the engine needs of the options, with defaults applied. The same shape as `MountOptions` of the engine's protocol. */
-export interface ResolvedMountOptions {
+/** Mount options after validation; what the engine needs of the options, defaults applied. */
+export interface MountOptions {
   readonly readOnly: boolean;
   readonly allowOther: boolean;
+  /** Owner of what carries no owner. */
   readonly uid: number;
   readonly gid: number;
   readonly umask: number;
@@ -156,11 +157,13 @@ export interface ResolvedMountOptions {
   readonly dirMode: number;
   readonly metadataTtlMs: number;
   readonly durability: "remote";
+  /** auto: where the kernel allows it. */
   readonly passthrough: "auto" | "no";
   readonly noSuid: boolean;
   readonly noDev: boolean;
   readonly noExec: boolean;
   readonly storageClass?: string;
+  /** Further mount(2) data, such as `context=...` of SELinux. */
   readonly kernelOptions: readonly string[];
 }
 
@@ -216,7 +219,7 @@ export function parseOptionValue(name: MountOptionName, text: string | undefined
 }
 
 /** Applies the defaults. Throws `bad_argument` for what is not supported yet. */
-export function resolveMountOptions(given: GivenOptions, defaults: { readonly uid: number; readonly gid: number }): ResolvedMountOptions {
+export function resolveMountOptions(given: GivenOptions, defaults: { readonly uid: number; readonly gid: number }): MountOptions {
   if (given.durability === "local") {
     throw new DriverError("bad_argument", 'mount option "durability=local" is not supported yet: use durability=remote, the default');
   }

@@ -8,31 +8,11 @@
  *   exit code 0: the mount is gone and everything is uploaded; 3: data is left in the spool; other: crashed, start a successor
  */
 
+import type { MountOptions } from "#core/options.ts";
 import type { StoreConfig } from "#s3/store-config.ts";
 
+export type { MountOptions } from "#core/options.ts";
 export type { StoreConfig } from "#s3/store-config.ts";
-
-/** Mount options after validation; each has one row in core/options.ts. */
-export interface MountOptions {
-  readonly readOnly: boolean;
-  readonly allowOther: boolean;
-  /** Owner of what carries no owner. */
-  readonly uid: number;
-  readonly gid: number;
-  readonly umask: number;
-  readonly fileMode: number;
-  readonly dirMode: number;
-  readonly metadataTtlMs: number;
-  readonly durability: "remote";
-  /** auto: where the kernel allows it. */
-  readonly passthrough: "auto" | "no";
-  readonly noSuid: boolean;
-  readonly noDev: boolean;
-  readonly noExec: boolean;
-  readonly storageClass?: string;
-  /** Further mount(2) data, such as `context=...` of SELinux. */
-  readonly kernelOptions: readonly string[];
-}
 
 export interface EngineConfig {
   readonly store: StoreConfig;
