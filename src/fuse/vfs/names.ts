@@ -188,11 +188,14 @@ export class Names {
     await this.keepParent(parent);
   }
 
-  /** Throws `not_empty` unless the bucket, asked now, and this host know of nothing in the directory. */
+  /** Throws `not_empty` unless bucket and host know of nothing in the directory. */
   async checkEmpty(inode: Inode): Promise<void> {
-    const { store, options } = this.#context;
+    const { store, options, clock } = this.#context;
     const notEmpty = () => new DriverError("not_empty", `${inode.name} is not empty`);
-    for (const child of this.#lookup.directoryOf(inode).children.values()) if (child.inode?.local) throw notEmpty();
+    const directory = this.#lookup.directoryOf(inode);
+    for (const child of directory.children.values()) if (child.inode?.local) throw notEmpty();
+    // Seen whole within the TTL, and what was in it was removed here. What another host adds meanwhile stays: only the marker goes.
+    if (directory.children.size === 0 && clock.now() - directory.listedAt < options.metadataTtlMs) return;
     const prefix = directoryKey(options.prefix, inode);
     const page = await store.list({ prefix, maxKeys: 2 });
     if (page.prefixes.length > 0 || page.objects.some(({ key }) => key !== prefix)) throw notEmpty();

@@ -308,7 +308,7 @@ describe("request budget", () => {
     expect((await requestsOf(world, list))["HeadObject"] ?? 0).toBeLessThanOrEqual(1);
   });
 
-  it("rm -r of n files: a DELETE each, and the directory's LIST and DELETE", async () => {
+  it("rm -r of n files in a directory known whole: a DELETE each, and one for the directory", async () => {
     await using world = await VfsWorld.open();
     await world.user.mkdir("d");
     for (let i = 0; i < 20; i++) await world.user.writeFile(`d/f${i}`, "x");
@@ -316,7 +316,16 @@ describe("request budget", () => {
       for (const name of await world.user.readdir("d")) await world.user.unlink(`d/${name}`);
       await world.user.rmdir("d");
     };
-    expect(await requestsOf(world, removeAll)).toEqual({ DeleteObject: 21, ListObjectsV2: 1 });
+    expect(await requestsOf(world, removeAll)).toEqual({ DeleteObject: 21 });
     expect(world.memory.keys).toEqual([]);
+  });
+
+  it("rmdir of a directory that was seen too long ago asks whether it is empty, and removes nothing when it is not", async () => {
+    await using world = await VfsWorld.open();
+    await world.user.mkdir("d");
+    world.clock.advance(METADATA_TTL_MS + 1);
+    await world.memory.put("d/elsewhere", Buffer.from("x"));
+    await expect(world.user.rmdir("d")).rejects.toMatchObject({ fault: "not_empty" });
+    expect(world.memory.keys).toContain("d/");
   });
 });
