@@ -8,8 +8,7 @@ import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, renameSync
 import { DriverError } from "#core/errors.ts";
 import { type Range, RangeSet } from "#core/ranges.ts";
 import type { ContentId, PartialFile, WholeFile } from "./content-cache.ts";
-import { readFully } from "./descriptor-io.ts";
-import { DirectWriter } from "./direct-writer.ts";
+import { readFully, writeFully } from "./descriptor-io.ts";
 import { diskBytes, type IndexEntry } from "./file-index.ts";
 import { recordPath, unfinishedPath } from "./layout.ts";
 import { decodePartialRecord, encodePartialRecord } from "./partial-record.ts";
@@ -40,7 +39,6 @@ export class SharedPartial {
   moved = false;
   readonly #host: PartialHost;
   readonly #ranges: RangeSet;
-  readonly #writer: DirectWriter;
   #users = 0;
   #writes = 0;
   #pendingBytes = 0;
@@ -55,7 +53,6 @@ export class SharedPartial {
     this.path = path;
     const existing = openExisting(path, id.size, isDoubtful);
     this.fd = existing?.fd ?? create(path, id.size);
-    this.#writer = new DirectWriter(path, this.fd);
     this.#ranges = existing?.ranges ?? new RangeSet();
     entry.bytes = diskBytes(this.#ranges.size);
   }
@@ -105,7 +102,7 @@ export class SharedPartial {
     this.#pendingBytes += length;
     this.#account();
     try {
-      await this.#host.withRoom(length, () => this.#writer.write(offset, pieces));
+      await this.#host.withRoom(length, () => writeFully(this.fd, offset, pieces));
       this.#ranges.add(offset, offset + length);
     } finally {
       this.#pendingBytes -= length;
@@ -124,7 +121,6 @@ export class SharedPartial {
     this.#released = true;
     const keep = !this.moved && !this.entry.doomed && !this.#ranges.isEmpty;
     if (keep && !this.#promoteAtLast()) this.record();
-    this.#writer.close();
     closeSync(this.fd);
     this.#host.released(this, keep);
   }
