@@ -20,6 +20,7 @@ import type { EngineConfig, EngineStatus } from "#fuse/engine/protocol.ts";
 import { within } from "./deadline.ts";
 import { describeExit, type EngineCommand, type EngineExit, EngineProcess, engineEnvironment } from "./engine-process.ts";
 import type { FuseMountRequest, KernelMounts } from "./kernel-mounts.ts";
+import { livenessOf } from "./liveness.ts";
 import { isOurs, readMounts, topMount } from "./mounts.ts";
 import { identify } from "./process-identity.ts";
 import type { StateFolder } from "./state-folder.ts";
@@ -59,8 +60,6 @@ const READY_MS = 60_000;
  * 1.4 s with 128 KiB, 1.03 s with 1 MiB, 0.96 s with 4 MiB and with 8 MiB.
  */
 const READ_AHEAD_BYTES = 4 << 20;
-/** A mount with a living connection and a dead engine answers when the successor does. */
-const ANSWER_MS = 5000;
 /** An engine that lived this long was no part of a crash loop. */
 const STABLE_MS = 30_000;
 /** Without a mount there is nobody to wait for us: so many successors may try to upload what is left. */
@@ -144,12 +143,9 @@ function mountRequest({ store, options }: Pick<EngineConfig, "store" | "options"
   };
 }
 
-/** True when the path is a FUSE mount whose connection has ended: the kernel answers for it with ENOTCONN at once. */
+/** True when the path is a FUSE mount whose connection has ended: the kernel says so at once. A time-out is no proof. */
 export async function isDead(mountPoint: string): Promise<boolean> {
-  return within(ANSWER_MS, `"${mountPoint}"`, statfs(mountPoint)).then(
-    () => false,
-    (error: NodeJS.ErrnoException) => error.code === "ENOTCONN",
-  );
+  return (await livenessOf(mountPoint)) === "dead";
 }
 
 /** The mount's `major:minor`; it names the connection wherever it is mounted. */

@@ -6,14 +6,14 @@
  * would have done, or put aside when the object was changed elsewhere since.
  */
 
-import { copyFileSync, mkdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { msOfTimespec, type Timespec } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { DirtyRow, HandleRow, InodeRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
 import type { UserMetadata } from "#s3/object-store.ts";
+import { keepConflict } from "./conflicts.ts";
 import type { VfsContext } from "./context.ts";
 import { Directory } from "./directory.ts";
 import type { Handles } from "./handles.ts";
@@ -157,7 +157,7 @@ async function replay(context: VfsContext, row: DirtyRow): Promise<void> {
     log.info({ key: row.key }, "a file that was not uploaded before the last end is in the bucket now");
   } catch (error) {
     if (!isFault(error, "stale", "exists", "not_found")) throw notReplayed(row, error);
-    const kept = keepAside(context, row, dirty);
+    const kept = keepConflict(context, { name: basename(row.key), node: row.node, path: dirty.path });
     log.warn({ key: row.key, kept }, "the object was changed elsewhere since it was written here; this host's data was put aside");
   }
   state.dropDirty(row.node);
@@ -195,11 +195,4 @@ function withMtime({ key, headers, metadata }: DirtyRow, mtime: Timespec, defaul
 function notReplayed(row: DirtyRow, cause: unknown): DriverError {
   const { fault, message } = DriverError.from(cause);
   return new DriverError(fault, `the unsent file ${row.key} could not be uploaded; it is kept: ${message}`, { cause });
-}
-
-function keepAside({ options, clock }: VfsContext, row: DirtyRow, dirty: DirtyFile): string {
-  mkdirSync(options.conflictDir, { recursive: true, mode: 0o700 });
-  const kept = join(options.conflictDir, `${encodeURIComponent(basename(row.key)).slice(0, 180)}.${clock.now()}.${row.node}`);
-  copyFileSync(dirty.path, kept);
-  return kept;
 }

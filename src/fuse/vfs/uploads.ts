@@ -5,11 +5,10 @@
  * replaced elsewhere meanwhile, the writer gets `stale`, and the data goes to the conflict folder: it is never dropped.
  * A failed upload stays in the spool; the closer gets the error and the upload is tried again in the background until it works.
  */
-import { copyFileSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { DirtyFile, UploadResult, UploadTarget } from "#fuse/write/dirty-file.ts";
 import type { PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
+import { keepConflict } from "./conflicts.ts";
 import { followVersion, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Inode, Version } from "./inode.ts";
@@ -183,7 +182,8 @@ export class Uploads {
 
   /** Copies the writer's data where nobody loses it, and gives the error that tells the writer. */
   #putAside(inode: Inode, cause?: DriverError): DriverError {
-    const kept = this.#keepConflict(inode);
+    const { name, node, content } = inode;
+    const kept = keepConflict(this.#context, { name, node, path: content?.dirty?.path ?? "" });
     inode.content?.dirty?.markClean();
     this.#context.log.warn(
       { name: inode.name, kept, ...(cause === undefined ? {} : { error: cause }) },
@@ -192,14 +192,6 @@ export class Uploads {
     return new DriverError("stale", `${inode.name} was changed elsewhere while it was written here; this host's data is in ${kept}`, {
       cause,
     });
-  }
-
-  #keepConflict(inode: Inode): string {
-    const { options, clock } = this.#context;
-    mkdirSync(options.conflictDir, { recursive: true, mode: 0o700 });
-    const kept = join(options.conflictDir, `${encodeURIComponent(inode.name).slice(0, 180)}.${clock.now()}.${inode.node}`);
-    copyFileSync(inode.content?.dirty?.path ?? "", kept);
-    return kept;
   }
 
   /** A closed file could not be uploaded: try again later, and again. */
