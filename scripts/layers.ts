@@ -18,6 +18,7 @@ export interface Layer {
 
 /** The public faces: what lies behind them is nobody else's business. */
 const ENGINE = "src/fuse/engine/index.ts";
+const KEEPER = "src/keeper/client.ts";
 const ENGINE_PROTOCOL = "src/fuse/engine/protocol.ts";
 const S3 = "src/s3/index.ts";
 const S3_TYPES = "src/s3/object-store.ts";
@@ -69,26 +70,36 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     layers: ["src/core", "src/s3", "src/fuse"],
     packages: ["node:*", "undici"],
   },
-  "src/csi": {
-    does: "the gRPC side: server, status codes, identity, validation",
+  "src/keeper": {
+    does: "holds copies of the mounts' descriptors for the time in which no node plugin runs; its client",
+    layers: ["src/core", "src/fuse/channel"],
+    packages: ["node:*"],
+  },
+  "src/kube": {
+    does: "the Kubernetes API: events on claims and pods",
     layers: ["src/core"],
-    packages: ["node:*", "@grpc/*"],
+    packages: ["node:*", "@kubernetes/client-node"],
+  },
+  "src/csi": {
+    does: "the gRPC side: server, status codes, identity, validation; metrics and health over HTTP",
+    layers: ["src/core"],
+    packages: ["node:*", "@grpc/*", "prom-client"],
   },
   "src/controller": {
     does: "CSI Controller: buckets for volumes",
-    layers: ["src/core", "src/csi", S3],
+    layers: ["src/core", "src/csi", "src/kube", S3],
     types: ["src/s3"],
     packages: ["node:*", "@grpc/*"],
   },
   "src/node": {
     does: "CSI Node: stage, publish, engine processes, kubelet registration",
-    layers: ["src/core", "src/csi", S3, ENGINE],
+    layers: ["src/core", "src/csi", "src/kube", S3, ENGINE, KEEPER],
     types: [ENGINE_PROTOCOL, "src/s3"],
     packages: ["node:*", "@grpc/*"],
   },
   "src/cli": {
     does: "the command: arguments, signals, exit codes",
-    layers: ["src/core", "src/csi", "src/controller", "src/node", S3, ENGINE],
+    layers: ["src/core", "src/csi", "src/kube", "src/keeper", "src/controller", "src/node", S3, ENGINE],
     types: [ENGINE_PROTOCOL, "src/s3"],
     packages: ["node:*", "@grpc/*", "commander", "pino"],
   },
@@ -100,6 +111,7 @@ export const RESTRICTED: Readonly<Record<string, readonly string[]>> = {
   undici: ["src/s3"],
   "@aws-sdk/*": ["src/s3"],
   "@smithy/*": ["src/s3"],
+  "@kubernetes/*": ["src/kube"],
   "node:child_process": ["src/node", "src/cli"],
 };
 

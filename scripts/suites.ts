@@ -1,5 +1,7 @@
 /** The test suites: where they live, what they need of the machine. `scripts/test.ts` runs them. */
 import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
 
 export interface Suite {
   /** Folders given to vitest. */
@@ -16,6 +18,15 @@ export function unfitForMounts(): string | undefined {
   return existsSync("/dev/fuse") ? undefined : "needs /dev/fuse (modprobe fuse, or run the container with --device /dev/fuse)";
 }
 
+/** The cluster's programs are built once, which takes half an hour: never as part of a test. */
+function unfitForCluster(): string | undefined {
+  const folder = process.env["KUBE_BIN"] ?? join(homedir(), ".cache/kube-bin");
+  return (
+    unfitForMounts() ??
+    (existsSync(join(folder, "kubelet")) ? undefined : `no ${folder}/kubelet: npm run cluster:tools builds it once (half an hour)`)
+  );
+}
+
 export const SUITES = {
   unit: { paths: ["test/unit", "test/docs"] },
   contract: { paths: ["test/contract"] },
@@ -24,6 +35,9 @@ export const SUITES = {
   kernel: { paths: ["test/kernel"], unfit: unfitForMounts, serial: true },
   interop: { paths: ["test/interop"], unfit: unfitForMounts, serial: true },
   sanity: { paths: ["test/sanity"], unfit: unfitForMounts, serial: true },
+  helm: { paths: ["test/helm"] },
+  cluster: { paths: ["test/cluster"], unfit: unfitForCluster, serial: true },
+  "e2e-storage": { paths: ["test/e2e-storage"], unfit: unfitForCluster, serial: true },
 } as const satisfies Record<string, Suite>;
 
 export type SuiteName = keyof typeof SUITES;
