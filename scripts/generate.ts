@@ -2,12 +2,13 @@
 //
 // With --check nothing is written: a file that differs is named, and the exit code is 1.
 import { readFileSync, writeFileSync } from "node:fs";
-import { between, errorsDoc, layersDoc, optionsDoc } from "./generated-docs.ts";
+import { between, errorsDoc, layersDoc, metricsDoc, optionsDoc } from "./generated-docs.ts";
 
 /** File -> its text as it should be, given its text as it is. */
 const DOCS: Readonly<Record<string, (present: string) => string>> = {
   "docs/ERRORS.md": errorsDoc,
   "docs/OPTIONS.md": optionsDoc,
+  "docs/METRICS.md": metricsDoc,
   "docs/ARCHITECTURE.md": (present) => between(present, "layers", layersDoc()),
 };
 

@@ -1,8 +1,9 @@
-/** The generated documents as pure functions of the tables: errors, options, layers. */
+/** The generated documents as pure functions of the tables: errors, options, metrics, layers. */
 
 import { PARAMETERS } from "#controller/parameters.ts";
 import { ERRNO } from "#core/errno.ts";
 import { FAULTS } from "#core/errors.ts";
+import { ENGINE_STATES, METRICS, type MetricRow } from "#core/metrics.ts";
 import { MOUNT_OPTIONS } from "#core/options.ts";
 import { isUnder, LAYERS } from "./layers.ts";
 
@@ -88,6 +89,36 @@ What CreateVolume takes. An unknown parameter or a wrong value is refused by nam
 ${table(
   ["parameter", "value"],
   Object.entries(PARAMETERS).map(([name, { form }]) => [`\`${name}\``, form]),
+)}
+`;
+}
+
+export function metricsDoc(): string {
+  const rows = Object.entries(METRICS as Record<string, MetricRow>).map(([name, row]) => [
+    `\`${name}\``,
+    row.type,
+    row.unit,
+    row.labels.map((label) => `\`${label}\``).join(", "),
+    row.from.join(", "),
+    row.stability,
+    row.help,
+  ]);
+  return `# Metrics
+
+${GENERATED}
+
+\`--http-endpoint HOST:PORT\` makes controller and node plugin serve these on \`/metrics\`, in Prometheus' text format. The metrics of a volume come from
+its engine, which gets a second to answer: an engine that hangs keeps no scrape waiting, and of its volume only the state is told then. The labels
+\`pvc_namespace\` and \`pvc_name\` are empty where \`--kube-events\` is off or the volume has no claim. Counters of a volume start again at 0 with each
+engine; \`rate()\` and \`increase()\` know that. What is stable keeps its name, labels and meaning within a major version; alpha may change.
+
+${table(["metric", "type", "unit", "labels", "plugin", "stability", "meaning"], rows)}
+
+States of an engine:
+
+${table(
+  ["state", "meaning"],
+  Object.entries(ENGINE_STATES).map(([state, meaning]) => [`\`${state}\``, meaning]),
 )}
 `;
 }

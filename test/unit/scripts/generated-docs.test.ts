@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { PARAMETERS } from "#controller/parameters.ts";
 import { FAULTS } from "#core/errors.ts";
+import { ENGINE_STATES, METRICS } from "#core/metrics.ts";
 import { MOUNT_OPTIONS } from "#core/options.ts";
-import { between, errorsDoc, layersDoc, optionsDoc, table } from "../../../scripts/generated-docs.ts";
+import { between, errorsDoc, layersDoc, metricsDoc, optionsDoc, table } from "../../../scripts/generated-docs.ts";
 import { LAYERS } from "../../../scripts/layers.ts";
 
 describe("between", () => {
@@ -23,5 +24,6 @@ it("each table's rows are all in its document", () => {
   const rows = (text: string) => text.split("\n").filter((line) => line.startsWith("| `"));
   expect(rows(errorsDoc())).toHaveLength(Object.keys(FAULTS).length);
   expect(rows(optionsDoc())).toHaveLength(Object.keys(MOUNT_OPTIONS).length + Object.keys(PARAMETERS).length);
+  expect(rows(metricsDoc())).toHaveLength(Object.keys(METRICS).length + Object.keys(ENGINE_STATES).length);
   expect(rows(layersDoc())).toHaveLength(Object.keys(LAYERS).length);
 });
