@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { DriverError, FAULTS, type Fault } from "#core/errors.ts";
 import type { EngineConfig, EngineReport, EngineRequest, EngineStatus } from "#fuse/engine/protocol.ts";
+import type { StoreAccess } from "#s3/store-config.ts";
 
 /** How to start the program again in another mode: `[execPath, ...execArgv, main, "engine"]`. */
 export interface EngineCommand {
@@ -103,6 +104,13 @@ export class EngineProcess {
     return report.status;
   }
 
+  /** Resolves when the engine works with these keys. Rejects with the store's fault when it refuses them: then the old ones stay. */
+  async renewAccess(access: StoreAccess): Promise<void> {
+    const report = await this.#ask({ type: "credentials", id: this.#nextId++, access });
+    if (report.type === "credentials" && report.refused !== undefined)
+      throw new DriverError(faultNamed(report.refused.fault), report.refused.message);
+  }
+
   /** For an engine that never became ready. A serving engine is ended by taking its mount away. */
   kill(): void {
     this.#child.kill("SIGKILL");
@@ -130,7 +138,7 @@ export class EngineProcess {
   }
 
   #settle(report: EngineReport): void {
-    if (report.type !== "flushed" && report.type !== "status") return;
+    if (report.type !== "flushed" && report.type !== "status" && report.type !== "credentials") return;
     this.#pending.get(report.id)?.resolve(report);
     this.#pending.delete(report.id);
   }

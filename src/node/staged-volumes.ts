@@ -24,9 +24,7 @@ export interface StagedVolumesOptions {
   readonly log: Logger;
 }
 
-export interface VolumeMount {
-  readonly volumeId: string;
-  readonly fingerprint: string;
+export interface VolumeMount extends Pick<VolumeRecord, "volumeId" | "fingerprint" | "view" | "keys"> {
   /** With the keys: kept in memory only. */
   readonly config: Omit<EngineConfig, "takeover">;
 }
@@ -97,12 +95,13 @@ export class StagedVolumes {
    */
   async start(mount: VolumeMount): Promise<Supervised> {
     const { records, mounts, command, env, logFd, log } = this.#options;
-    const { volumeId, fingerprint, config } = mount;
+    const { config, ...facts } = mount;
+    const { volumeId } = facts;
     const folder = await StateFolder.claim(config.stateDir, config.mountPoint);
     const before = await records.read(volumeId);
     try {
       await records.change(volumeId, () => {
-        return { volumeId, fingerprint, stagingPath: config.mountPoint, targets: before?.targets ?? [], phase: "staged" };
+        return { ...facts, stagingPath: config.mountPoint, targets: before?.targets ?? [], phase: "staged" };
       });
     } catch (error) {
       await folder.discard();

@@ -17,6 +17,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
 import type { EngineConfig, EngineStatus } from "#fuse/engine/protocol.ts";
+import type { StoreAccess } from "#s3/store-config.ts";
 import { within } from "./deadline.ts";
 import { describeExit, type EngineCommand, type EngineExit, EngineProcess, engineEnvironment } from "./engine-process.ts";
 import type { FuseMountRequest, KernelMounts } from "./kernel-mounts.ts";
@@ -160,7 +161,7 @@ export class MountSupervisor {
   readonly ended: Promise<MountEnd>;
   readonly device: string;
 
-  readonly #options: SuperviseOptions;
+  #options: SuperviseOptions;
   readonly #folder: StateFolder;
   readonly #deviceFd: number;
   readonly #log: Logger;
@@ -206,6 +207,17 @@ export class MountSupervisor {
       `the engine of "${this.config.mountPoint}"`,
       this.#retrying((engine) => engine.status()),
     );
+  }
+
+  /** Gives this engine and its successors other keys. Throws the store's fault when it refuses them: then the old ones stay. */
+  async renewAccess(access: StoreAccess, ms: number): Promise<void> {
+    await within(
+      ms,
+      `the engine of "${this.config.mountPoint}"`,
+      this.#retrying((engine) => engine.renewAccess(access)),
+    );
+    const { caBundle: _ca, proxy: _proxy, ...location } = this.config.store;
+    this.#options = { ...this.#options, config: { ...this.config, store: { ...location, ...access } } };
   }
 
   /**

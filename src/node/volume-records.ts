@@ -7,11 +7,22 @@ import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Mutex } from "#core/mutex.ts";
 
+/** How a staging shows its volume: all of its publications share that. */
+export interface VolumeView {
+  /** fsGroup. */
+  readonly group?: number;
+  /** SELinux's. */
+  readonly context?: string;
+}
+
 export interface VolumeRecord {
   readonly volumeId: string;
   readonly stagingPath: string;
   /** Of the staging request: StagePlan's. */
   readonly fingerprint: string;
+  readonly view?: VolumeView;
+  /** Whose keys it was staged with. The driver's own are at hand without the staging's secret. */
+  readonly keys?: "driver" | "secret";
   /** Where it was published and not unpublished since. */
   readonly targets: readonly string[];
   /** left: the engine ended and its spool still has data; a later stage uploads it. */

@@ -9,7 +9,7 @@
  */
 
 import type { MountOptions } from "#core/options.ts";
-import type { StoreConfig } from "#s3/store-config.ts";
+import type { StoreAccess, StoreConfig } from "#s3/store-config.ts";
 
 export type { MountOptions } from "#core/options.ts";
 export type { StoreConfig } from "#s3/store-config.ts";
@@ -29,7 +29,10 @@ export interface EngineConfig {
 
 export type EngineRequest =
   /** Upload everything dirty and answer `flushed` with the same id. */
-  { readonly type: "flush"; readonly id: number } | { readonly type: "status"; readonly id: number };
+  | { readonly type: "flush"; readonly id: number }
+  | { readonly type: "status"; readonly id: number }
+  /** Go on with other keys, if the store takes them, and answer `credentials`. */
+  | { readonly type: "credentials"; readonly id: number; readonly access: StoreAccess };
 
 export type EngineReport =
   /** INIT is answered (or the connection taken over): the mount works. */
@@ -37,7 +40,9 @@ export type EngineReport =
   /** It never will: wrong bucket, key, endpoint. The engine exits after it. */
   | { readonly type: "failed"; readonly fault: string; readonly message: string }
   | { readonly type: "flushed"; readonly id: number; readonly error?: string }
-  | { readonly type: "status"; readonly id: number; readonly status: EngineStatus };
+  | { readonly type: "status"; readonly id: number; readonly status: EngineStatus }
+  /** `refused`: why the new keys are no good; the engine goes on with those that it had. */
+  | { readonly type: "credentials"; readonly id: number; readonly refused?: { readonly fault: string; readonly message: string } };
 
 /** `bucketmount status --json` shows this per mount. */
 export interface EngineStatus {
