@@ -1,5 +1,6 @@
 /**
- * What surrounds every handler: the deadline as an AbortSignal, errors as statuses, one log line a call.
+ * What surrounds every handler: the deadline as an AbortSignal, errors as statuses, one log line a call, and word of its end to
+ * whoever measures calls or tells people of them.
  *
  * A handler is an async function of the request; it throws DriverErrors and need not think of gRPC. When the caller's
  * deadline nears or the caller goes away, `signal` aborts with a DriverError as its reason, so that
@@ -8,7 +9,7 @@
 import type { handleUnaryCall, ServerErrorResponse, ServerUnaryCall } from "@grpc/grpc-js";
 import { DriverError } from "#core/errors.ts";
 import { isSecretName, type Logger, redactSecrets } from "#core/log.ts";
-import { statusOf } from "./status.ts";
+import { goCodeName, statusOf, withoutSecrets } from "./status.ts";
 
 export interface CallContext {
   /** Such as "CreateVolume". */
@@ -30,6 +31,28 @@ export interface InterceptorOptions {
   readonly log: Logger;
   /** For callers that give no deadline. */
   readonly defaultDeadlineMs: number;
+  /** Called after each call's answer is decided. What it throws is logged and has no effect on the answer. */
+  readonly onCall?: ((call: FinishedCall) => void) | undefined;
+}
+
+/** A call that was answered. */
+export interface FinishedCall {
+  /** Such as "CreateVolume". */
+  readonly method: string;
+  /** As on the wire: "/csi.v1.Controller/CreateVolume". */
+  readonly path: string;
+  /** As it came, with its secrets. */
+  readonly request: unknown;
+  readonly seconds: number;
+  /** "OK", "NotFound" ... */
+  readonly code: string;
+  readonly failure?: CallFailure;
+}
+
+export interface CallFailure {
+  readonly error: DriverError;
+  /** What the caller is told: without secrets, and with what to do where that is known. */
+  readonly details: string;
 }
 
 /** Asked all the time by probes and sidecars: worth no line at info. */
@@ -67,15 +90,39 @@ async function answer(
   try {
     const response = await handler(call.request, { method, signal: limit.signal, deadlineAt: limit.deadlineAt, log });
     logSuccess(log, method, call.request, startedAt);
+    tell(options, log, { method, call, startedAt, code: 0 });
     return { response };
   } catch (caught) {
     // What an aborted request throws says less than why it was aborted.
     const thrown = limit.signal.aborted && DriverError.from(caught).fault === "interrupted" ? limit.signal.reason : caught;
     const status = statusOf(thrown, secretsOf(call.request));
     logFailure(log, thrown, status.code, call.request, startedAt);
+    const failure = { error: DriverError.from(thrown), details: status.details };
+    tell(options, log, { method, call, startedAt, code: status.code, failure });
     return { error: Object.assign(new Error(status.details), status) };
   } finally {
     limit.end();
+  }
+}
+
+interface Ended {
+  readonly method: string;
+  readonly call: ServerUnaryCall<unknown, object>;
+  readonly startedAt: number;
+  readonly code: number;
+  readonly failure?: CallFailure;
+}
+
+function tell({ onCall }: InterceptorOptions, log: Logger, { method, call, startedAt, code, failure }: Ended): void {
+  if (onCall === undefined) return;
+  try {
+    onCall({
+      ...{ method, path: call.getPath(), request: call.request },
+      ...{ seconds: (performance.now() - startedAt) / 1000, code: goCodeName(code) },
+      ...(failure === undefined ? {} : { failure }),
+    });
+  } catch (error) {
+    log.error({ error }, "what should be told of the call could not be");
   }
 }
 
@@ -117,11 +164,18 @@ function logFailure(log: Logger, thrown: unknown, code: number, request: unknown
     fault: error.fault,
     request: redactSecrets(request),
     // The thrown thing itself: redactSecrets keeps the stack of what nobody foresaw.
-    error: redactSecrets(thrown instanceof Error ? thrown : error),
+    error: scrub(redactSecrets(thrown instanceof Error ? thrown : error), secretsOf(request)),
   };
   // A refused call is news to whoever made it, at least.
   const level = error.row.log === "debug" ? "info" : error.row.log;
   log[level](fields, "call failed");
+}
+
+/** A secret may have got into a message, such as that of a parser. */
+function scrub(value: unknown, secrets: readonly string[]): unknown {
+  if (typeof value === "string") return withoutSecrets(value, secrets);
+  if (typeof value !== "object" || value === null || secrets.length === 0) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, scrub(item, secrets)]));
 }
 
 /** What a call is about, for its log line. */
@@ -131,8 +185,23 @@ function subjectOf(request: unknown): Record<string, string> {
   return typeof name === "string" && name !== "" ? { name } : {};
 }
 
-/** Values that must not come back in an error: not the endpoint and region, which may stand beside them. */
+/**
+ * Values that must not come back in an error: not the endpoint and region, which may stand beside them, but a password in a URL, such
+ * as a proxy's.
+ */
 function secretsOf(request: unknown): readonly string[] {
-  const { secrets } = (request ?? {}) as { secrets?: Readonly<Record<string, string>> };
-  return Object.entries(secrets ?? {}).flatMap(([name, value]) => (isSecretName(name) ? [value] : []));
+  const { secrets, volumeContext } = (request ?? {}) as { secrets?: Record<string, string>; volumeContext?: Record<string, string> };
+  return [...Object.entries(secrets ?? {}), ...Object.entries(volumeContext ?? {})].flatMap(([name, value]) => {
+    if (isSecretName(name)) return [value];
+    const password = URL.parse(value)?.password ?? "";
+    return password === "" ? [] : [password, decoded(password)];
+  });
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

@@ -13,7 +13,7 @@ import { dirname } from "node:path";
 import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { DriverError } from "#core/errors.ts";
 import { type Logger, silentLogger } from "#core/log.ts";
-import { type Handlers, unaryHandler } from "./interceptors.ts";
+import { type FinishedCall, type Handlers, unaryHandler } from "./interceptors.ts";
 import { loadService, type ServiceName } from "./load.ts";
 
 export interface CsiServerOptions {
@@ -25,6 +25,8 @@ export interface CsiServerOptions {
   readonly defaultDeadlineMs?: number;
   /** Default 0600. Sidecars that run as another user in the same pod need 0660 or 0666. */
   readonly socketMode?: number;
+  /** Hears of each call's end. */
+  readonly onCall?: ((call: FinishedCall) => void) | undefined;
 }
 
 export interface CsiServer {
@@ -74,7 +76,8 @@ export function parseEndpoint(endpoint: string): string {
 }
 
 function addServices(server: Server, options: CsiServerOptions): void {
-  const interceptors = { log: options.log ?? silentLogger, defaultDeadlineMs: options.defaultDeadlineMs ?? DEFAULT_DEADLINE_MS };
+  const { log = silentLogger, defaultDeadlineMs = DEFAULT_DEADLINE_MS, onCall } = options;
+  const interceptors = { log, defaultDeadlineMs, onCall };
   for (const [name, handlers] of Object.entries(options.services)) {
     const definition = loadService(name as ServiceName);
     const implementation: UntypedServiceImplementation = {};

@@ -4,6 +4,7 @@
  */
 import type { S3Client, S3ClientConfig, S3ServiceException } from "@aws-sdk/client-s3";
 import type { Etag } from "#core/brand.ts";
+import type { Cause } from "#core/causes.ts";
 import { DriverError } from "#core/errors.ts";
 import { awsEndpoint } from "./address.ts";
 import { createAdminClient } from "./admin-client.ts";
@@ -318,7 +319,7 @@ class SdkBucketAdmin implements BucketAdmin {
     } catch (thrown) {
       if (timeout.aborted && !signal?.aborted) {
         throw new DriverError("timed_out", `${about.operation}: no answer from ${this.name} in ${deadlineMs} ms`, {
-          context: { ...about },
+          context: { ...about, cause: "unreachable" satisfies Cause },
           cause: thrown,
         });
       }
@@ -346,6 +347,7 @@ class SdkBucketAdmin implements BucketAdmin {
           ? { code: "", message: "" }
           : { code: name, message: message === "UnknownError" ? "" : message }),
         rightRegion: $response?.headers["x-amz-bucket-region"],
+        skewMs: skewOf($response?.headers["date"]),
       },
       thrown,
     );
@@ -355,6 +357,12 @@ class SdkBucketAdmin implements BucketAdmin {
 /** The SDK decodes XML but not the URL encoding that was asked for. */
 function decodeListed(text: string, encoding: string | undefined): string {
   return encoding === "url" ? decodeURIComponent(text.replaceAll("+", " ")) : text;
+}
+
+/** The server's clock less ours. */
+function skewOf(date: string | undefined): number | undefined {
+  const ms = Date.parse(date ?? "") - Date.now();
+  return Number.isNaN(ms) ? undefined : ms;
 }
 
 /** Takes one fault for success. */

@@ -2,6 +2,7 @@
  * Credentials: fixed ones, or AWS's usual chain. The chain's code comes from the AWS SDK and is loaded when it is
  * needed: a process with fixed keys, or with keys in the environment, never pays its 14 MiB.
  */
+import type { Cause } from "#core/causes.ts";
 import { type Clock, systemClock } from "#core/clock.ts";
 import { DriverError } from "#core/errors.ts";
 import type { Credentials } from "./sign.ts";
@@ -96,6 +97,9 @@ async function fetchFromChain(profile: string | undefined): Promise<Credentials>
     const reason = cause instanceof Error ? cause.message : String(cause);
     const where =
       profile === undefined ? "the AWS chain (environment, profile, web identity, instance role)" : `the AWS profile "${profile}"`;
-    throw new DriverError("unauthenticated", `no credentials from ${where}: ${reason}`, { cause });
+    throw new DriverError("unauthenticated", `no credentials from ${where}: ${reason}`, {
+      context: { cause: "no_credentials" satisfies Cause },
+      cause,
+    });
   }
 }

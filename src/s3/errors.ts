@@ -1,4 +1,5 @@
 /** S3 error codes and HTTP statuses as faults, with messages that name what to do. The only file that knows S3's error names. */
+import type { Cause } from "#core/causes.ts";
 import { DriverError, type ErrorContext, type Fault } from "#core/errors.ts";
 import { scanXml } from "./xml.ts";
 
@@ -23,6 +24,8 @@ export interface Refusal {
   readonly creating?: boolean | undefined;
   /** The request said "only if that version is there". */
   readonly replacing?: boolean | undefined;
+  /** The server's clock less this machine's, in milliseconds, where the answer has a date. */
+  readonly skewMs?: number | undefined;
 }
 
 /** The fields of an S3 error document; all empty for anything else. */
@@ -132,9 +135,52 @@ const REGION_CODES: readonly string[] = [
 export function errorOfRefusal(refusal: Refusal, cause?: unknown): DriverError {
   const fault = faultOf(refusal);
   const { operation, bucket, key, status, code, requestId } = refusal;
-  const context: ErrorContext = { operation, bucket, key, status, ...(code === "" ? {} : { code }), requestId };
+  const why = causeOfRefusal(refusal, fault);
+  const context: ErrorContext = {
+    ...{ operation, bucket, key, status, requestId },
+    ...(code === "" ? {} : { code }),
+    ...(why === undefined ? {} : { cause: why }),
+  };
   return new DriverError(fault, messageOf(refusal, fault), { context, cause });
 }
+
+/** Half of what S3 allows (15 minutes): a clock that is off so far is the likeliest reason of a refused signature. */
+const TELLING_SKEW_MS = 7.5 * 60_000;
+
+/** What a person has to mend; undefined for what is no trouble, or the caller's own. */
+function causeOfRefusal(refusal: Refusal, fault: Fault): Cause | undefined {
+  const { code, skewMs = 0 } = refusal;
+  if (isWrongRegion(refusal)) return "wrong_region";
+  if (isRefusedKey(fault) && (CLOCK_CODES.includes(code) || Math.abs(skewMs) > TELLING_SKEW_MS)) return "clock_skew";
+  return CREDENTIAL_CAUSES[code] ?? FAULT_CAUSES[fault];
+}
+
+function isRefusedKey(fault: Fault): boolean {
+  return fault === "unauthenticated" || fault === "denied";
+}
+
+const CLOCK_CODES: readonly string[] = ["RequestTimeTooSkewed", "RequestExpired"];
+
+const CREDENTIAL_CAUSES: Readonly<Record<string, Cause>> = {
+  InvalidAccessKeyId: "unknown_access_key",
+  XAdminUserNotFound: "unknown_access_key",
+  UnrecognizedClientException: "unknown_access_key",
+  SignatureDoesNotMatch: "wrong_secret_key",
+  ExpiredToken: "expired_token",
+  ExpiredTokenException: "expired_token",
+  InvalidToken: "expired_token",
+  TokenRefreshRequired: "expired_token",
+};
+
+const FAULT_CAUSES: Readonly<Partial<Record<Fault, Cause>>> = {
+  denied: "access_denied",
+  unauthenticated: "refused_credentials",
+  no_bucket: "no_bucket",
+  no_space: "store_full",
+  throttled: "throttled",
+  unavailable: "store_failing",
+  timed_out: "store_failing",
+};
 
 function faultOf(refusal: Refusal): Fault {
   const { code, status } = refusal;
@@ -172,6 +218,7 @@ function messageOf(refusal: Refusal, fault: Fault): string {
     return `the bucket "${bucket}" ${right}: set the region (${told})`;
   }
   if (fault === "no_bucket") return `the bucket "${bucket}" does not exist at ${endpoint}`;
+  if (causeOfRefusal(refusal, fault) === "clock_skew") return `${clockHint(refusal)} and the request is refused by ${endpoint} (${told})`;
   if (fault === "unauthenticated") return `${CREDENTIAL_HINTS[code] ?? "the credentials are refused"} by ${endpoint} (${told})`;
   return `${operation} s3://${bucket}${key === undefined ? "" : `/${key}`}: ${told}`;
 }
@@ -183,8 +230,12 @@ const CREDENTIAL_HINTS: Readonly<Record<string, string>> = {
   SignatureDoesNotMatch: "the secret access key does not belong to the access key id and is refused",
   ExpiredToken: "the session token has expired and is refused",
   InvalidToken: "the session token is refused",
-  RequestTimeTooSkewed: "this machine's clock is wrong and the request is refused",
 };
+
+function clockHint({ skewMs = 0 }: Refusal): string {
+  const minutes = Math.round(Math.abs(skewMs) / 60_000);
+  return minutes === 0 ? "this machine's clock is wrong" : `this machine's clock is ${minutes} min ${skewMs > 0 ? "slow" : "fast"}`;
+}
 
 /** The refusal says: the bucket has no tags at all. */
 export function saysNoTags(error: unknown): boolean {
@@ -220,39 +271,49 @@ const NO_CREDENTIALS = /^(?:CredentialsProviderError|ProviderError|TokenProvider
 /** Errors of TLS that no retry mends. */
 const TLS_CODES = /^(?:SELF_SIGNED|DEPTH_ZERO|UNABLE_TO|CERT_|ERR_TLS|ERR_SSL|EPROTO)/;
 
+/** A certificate that is what it should be, only of another time, purpose or host. */
+const INVALID_CERTIFICATE = /^(?:CERT_(?!UNTRUSTED|CHAIN|SIGNATURE)|ERR_TLS_CERT)/;
+
+function causeOfTls(code: string): Cause {
+  if (INVALID_CERTIFICATE.test(code)) return "invalid_certificate";
+  return /^(?:ERR_|EPROTO)/.test(code) ? "no_tls" : "untrusted_certificate";
+}
+
 /** What Node and undici throw before there is a response, as the error to throw. */
 export function errorOfTransport(thrown: unknown, endpoint: string, context: ErrorContext): DriverError {
   if (thrown instanceof DriverError) return thrown;
   const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
   const code = (cause as NodeJS.ErrnoException).code ?? "";
-  const at = (fault: Fault, text: string) => new DriverError(fault, text, { context: { ...context, code }, cause });
+  const at = (fault: Fault, text: string, why?: Cause) =>
+    new DriverError(fault, text, { context: { ...context, code, ...(why === undefined ? {} : { cause: why }) }, cause });
   const operation = String(context.operation ?? "the request");
   if (TLS_CODES.test(code)) {
-    return at(
-      "bad_argument",
-      `no trusted TLS connection to the S3 endpoint ${endpoint}: ${cause.message}; give its CA bundle, or http:// if it has no TLS`,
-    );
+    const text = `no trusted TLS connection to the S3 endpoint ${endpoint}: ${cause.message}; give its CA bundle, or http:// if it has no TLS`;
+    return at("bad_argument", text, causeOfTls(code));
   }
-  if (NO_CREDENTIALS.test(cause.name)) return at("unauthenticated", `no credentials: ${cause.message}`);
-  if (code.startsWith("HPE_")) return at("bad_argument", `the S3 endpoint ${endpoint} does not answer in HTTP (${cause.message})`);
+  if (NO_CREDENTIALS.test(cause.name)) return at("unauthenticated", `no credentials: ${cause.message}`, "no_credentials");
+  if (code.startsWith("HPE_"))
+    return at("bad_argument", `the S3 endpoint ${endpoint} does not answer in HTTP (${cause.message})`, "not_http");
   if (cause.name === "AbortError") return at("interrupted", `${operation} was interrupted`);
   if (code === "UND_ERR_CLOSED" || code === "UND_ERR_DESTROYED") return at("interrupted", `${operation} ended: the store was closed`);
-  const reason = UNREACHABLE[code];
-  if (reason !== undefined) return at("unavailable", `cannot reach the S3 endpoint ${endpoint}: ${reason}`);
+  const unreachable = UNREACHABLE[code];
+  if (unreachable !== undefined)
+    return at("unavailable", `cannot reach the S3 endpoint ${endpoint}: ${unreachable.text}`, unreachable.cause);
   if (cause.name === "TimeoutError" || code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT")
-    return at("timed_out", `${operation}: no answer from ${endpoint}`);
+    return at("timed_out", `${operation}: no answer from ${endpoint}`, "unreachable");
   const ours = thrown instanceof TypeError || /^(?:UND_ERR_INVALID|UND_ERR_NOT_SUPPORTED|ERR_MODULE|ERR_INVALID)/.test(code);
   if (ours) return at("internal", `${operation}: ${cause.message}`);
   const fault = DriverError.from(cause).fault;
-  return at(fault === "internal" ? "unavailable" : fault, `${operation}: the connection to ${endpoint} broke: ${cause.message}`);
+  const text = `${operation}: the connection to ${endpoint} broke: ${cause.message}`;
+  return fault === "internal" || fault === "unavailable" ? at("unavailable", text, "unreachable") : at(fault, text);
 }
 
-const UNREACHABLE: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "the connection is refused (ECONNREFUSED)",
-  ENOTFOUND: "the host name is not known (ENOTFOUND)",
-  EAI_AGAIN: "the host name cannot be looked up now (EAI_AGAIN)",
-  EHOSTUNREACH: "no route to the host (EHOSTUNREACH)",
-  ENETUNREACH: "no route to the network (ENETUNREACH)",
-  ETIMEDOUT: "no answer (ETIMEDOUT)",
-  UND_ERR_CONNECT_TIMEOUT: "no answer to the connection attempt",
+const UNREACHABLE: Readonly<Record<string, { readonly text: string; readonly cause: Cause }>> = {
+  ECONNREFUSED: { text: "the connection is refused (ECONNREFUSED)", cause: "connection_refused" },
+  ENOTFOUND: { text: "the host name is not known (ENOTFOUND)", cause: "unknown_host" },
+  EAI_AGAIN: { text: "the host name cannot be looked up now (EAI_AGAIN)", cause: "dns_failing" },
+  EHOSTUNREACH: { text: "no route to the host (EHOSTUNREACH)", cause: "unreachable" },
+  ENETUNREACH: { text: "no route to the network (ENETUNREACH)", cause: "unreachable" },
+  ETIMEDOUT: { text: "no answer (ETIMEDOUT)", cause: "unreachable" },
+  UND_ERR_CONNECT_TIMEOUT: { text: "no answer to the connection attempt", cause: "unreachable" },
 };

@@ -2,15 +2,19 @@ import { EventEmitter } from "node:events";
 import { type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { DriverError } from "#core/errors.ts";
-import { type CallContext, type Handler, unaryHandler } from "#csi/interceptors.ts";
+import { type CallContext, type FinishedCall, type Handler, unaryHandler } from "#csi/interceptors.ts";
 import { recordingLogger } from "../../support/recording-logger.ts";
 
 /** One call as grpc-js would make it, without a wire: no clock but the handler's own. */
-function run(handler: Handler<unknown, object>, options: { method?: string; request?: object; deadline?: number | Date } = {}) {
+function run(
+  handler: Handler<unknown, object>,
+  options: { method?: string; request?: object; deadline?: number | Date; onCall?: (call: FinishedCall) => void } = {},
+) {
   const log = recordingLogger();
-  const call = Object.assign(new EventEmitter(), { request: options.request ?? {}, getDeadline: () => options.deadline ?? Infinity });
+  const { method = "DeleteVolume", request = {}, deadline = Infinity, onCall } = options;
+  const call = Object.assign(new EventEmitter(), { request, getDeadline: () => deadline, getPath: () => `/csi.v1.Controller/${method}` });
   const { promise, resolve } = Promise.withResolvers<Parameters<sendUnaryData<object>>>();
-  const intercepted = unaryHandler(options.method ?? "DeleteVolume", handler, { log, defaultDeadlineMs: 60_000 });
+  const intercepted = unaryHandler(method, handler, { log, defaultDeadlineMs: 60_000, onCall });
   intercepted(call as unknown as ServerUnaryCall<unknown, object>, (...answer) => resolve(answer));
   return { call, log, answer: promise };
 }
@@ -70,4 +74,47 @@ test("`unaryHandler` logs one line a call: probes at debug, the rest at info wit
   const quiet = run(async () => ({}), { method: "Probe" });
   await quiet.answer;
   expect(quiet.log.lines.map(({ level }) => level)).toEqual(["debug"]);
+});
+
+test("`unaryHandler` tells of each call's end: path, Go's name of the code, time, and what the caller is told", async () => {
+  const calls: FinishedCall[] = [];
+  const onCall = (call: FinishedCall) => void calls.push(call);
+  await run(async () => ({}), { method: "CreateVolume", request: { name: "pvc-1" }, onCall }).answer;
+  const denied = new DriverError("denied", "CreateBucket s3://b: AccessDenied", { context: { cause: "access_denied" } });
+  await run(() => Promise.reject(denied), { method: "CreateVolume", onCall }).answer;
+  expect(calls[0]).toMatchObject({
+    method: "CreateVolume",
+    path: "/csi.v1.Controller/CreateVolume",
+    code: "OK",
+    request: { name: "pvc-1" },
+  });
+  expect(calls[0]?.seconds).toBeGreaterThanOrEqual(0);
+  expect(calls[0]?.failure).toBeUndefined();
+  expect(calls[1]).toMatchObject({ code: "PermissionDenied", failure: { error: denied } });
+  expect(calls[1]?.failure?.details).toMatch(/^CreateBucket s3:\/\/b: AccessDenied\. Allow this key/);
+});
+
+test("`unaryHandler` answers as it would although the one it tells of the call throws", async () => {
+  const onCall = () => {
+    throw new Error("nobody listens");
+  };
+  const { answer, log } = run(async () => ({ done: true }), { onCall });
+  expect(await answer).toEqual([null, { done: true }]);
+  expect(log.lines.map(({ level }) => level)).toContain("error");
+});
+
+test("`unaryHandler` keeps secrets out of messages, of the log and of the answer, wherever they came from", async () => {
+  const request = {
+    volumeId: "v",
+    secrets: { secretAccessKey: "verysecret1", httpProxy: "http://me:pass%2Fword@proxy:3128" },
+    volumeContext: { "csi.storage.k8s.io/serviceAccount.tokens": "eyJtoken" },
+  };
+  const cause = new Error("inner verysecret1");
+  const thrown = new DriverError("bad_argument", "verysecret1, pass/word and eyJtoken are wrong", { cause });
+  const { answer, log } = run(() => Promise.reject(thrown), { request });
+  const [error] = await answer;
+  for (const text of [String((error as { details?: string }).details), JSON.stringify(log.lines)]) {
+    expect(text).toContain("are wrong");
+    expect(text).not.toMatch(/verysecret1|pass.*word|eyJtoken/);
+  }
 });

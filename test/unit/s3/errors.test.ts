@@ -114,3 +114,64 @@ describe("parseErrorDocument", () => {
     expect(parseErrorDocument(text)).toEqual({ code: "", message: "" });
   });
 });
+
+describe("the cause of an error", () => {
+  const causeOfRefusal = (more: Partial<Refusal>) => errorOfRefusal(refusal(more)).context.cause;
+  const causeOfTransport = (code: string, name = "Error") =>
+    errorOfTransport(Object.assign(new Error(code), { code, name }), "https://s3.test", { operation: "GetObject" }).context.cause;
+
+  it.each([
+    [{ status: 403, code: "AccessDenied" }, "access_denied"],
+    [{ operation: "HeadObject", status: 403 }, "access_denied"],
+    [{ status: 403, code: "InvalidAccessKeyId" }, "unknown_access_key"],
+    [{ status: 403, code: "SignatureDoesNotMatch" }, "wrong_secret_key"],
+    [{ status: 400, code: "ExpiredToken" }, "expired_token"],
+    [{ status: 401 }, "refused_credentials"],
+    [{ status: 403, code: "RequestTimeTooSkewed" }, "clock_skew"],
+    [{ status: 404, code: "NoSuchBucket" }, "no_bucket"],
+    [{ status: 400, code: "AuthorizationHeaderMalformed" }, "wrong_region"],
+    [{ status: 301, code: "PermanentRedirect" }, "wrong_region"],
+    [{ status: 503, code: "SlowDown" }, "throttled"],
+    [{ status: 503 }, "store_failing"],
+    [{ status: 507 }, "store_full"],
+    [{ status: 404, code: "NoSuchKey" }, undefined],
+    [{ status: 412, code: "PreconditionFailed", replacing: true }, undefined],
+    [{ status: 400, code: "InvalidArgument" }, undefined],
+  ] as const)("of the refusal %j is %s", (more, cause) => {
+    expect(causeOfRefusal(more)).toBe(cause);
+  });
+
+  it("of a refused key is the clock when the store's date is minutes off, and the message says by how much", () => {
+    const slow = errorOfRefusal(refusal({ status: 403, code: "SignatureDoesNotMatch", skewMs: 17 * 60_000 }));
+    expect(slow.context.cause).toBe("clock_skew");
+    expect(slow.message).toContain("this machine's clock is 17 min slow and the request is refused by http://s3.test");
+    expect(errorOfRefusal(refusal({ status: 403, code: "AccessDenied", skewMs: -3_600_000 })).message).toContain("60 min fast");
+    expect(causeOfRefusal({ status: 403, code: "SignatureDoesNotMatch", skewMs: 2_000 })).toBe("wrong_secret_key");
+    expect(causeOfRefusal({ status: 404, code: "NoSuchKey", skewMs: 17 * 60_000 })).toBeUndefined();
+  });
+
+  it.each([
+    ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "untrusted_certificate"],
+    ["SELF_SIGNED_CERT_IN_CHAIN", "untrusted_certificate"],
+    ["DEPTH_ZERO_SELF_SIGNED_CERT", "untrusted_certificate"],
+    ["CERT_HAS_EXPIRED", "invalid_certificate"],
+    ["ERR_TLS_CERT_ALTNAME_INVALID", "invalid_certificate"],
+    ["EPROTO", "no_tls"],
+    ["ERR_SSL_WRONG_VERSION_NUMBER", "no_tls"],
+    ["HPE_INVALID_CONSTANT", "not_http"],
+    ["ENOTFOUND", "unknown_host"],
+    ["EAI_AGAIN", "dns_failing"],
+    ["ECONNREFUSED", "connection_refused"],
+    ["EHOSTUNREACH", "unreachable"],
+    ["UND_ERR_CONNECT_TIMEOUT", "unreachable"],
+    ["UND_ERR_HEADERS_TIMEOUT", "unreachable"],
+    ["ECONNRESET", "unreachable"],
+    ["UND_ERR_CLOSED", undefined],
+  ])("of the transport's %s is %s", (code, cause) => {
+    expect(causeOfTransport(code)).toBe(cause);
+  });
+
+  it("of a chain that finds nothing is that there are no credentials", () => {
+    expect(causeOfTransport("", "CredentialsProviderError")).toBe("no_credentials");
+  });
+});
