@@ -163,6 +163,8 @@ export interface MountOptions {
   readonly noDev: boolean;
   readonly noExec: boolean;
   readonly storageClass?: string;
+  /** The group that everything belongs to and that may read and write it: a pod's fsGroup. No option of a command line. */
+  readonly group?: number;
   /** Further mount(2) data, such as `context=...` of SELinux. */
   readonly kernelOptions: readonly string[];
 }

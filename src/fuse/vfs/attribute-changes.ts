@@ -12,6 +12,7 @@ import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
 import type { AttrChanges } from "./filesystem.ts";
 import { XATTR_CREATE, XATTR_REPLACE } from "./filesystem.ts";
+import { shownToGroup } from "./group-view.ts";
 import type { Inode } from "./inode.ts";
 import { attributesOf, storedMetadata } from "./inode-attributes.ts";
 import { directoryKey } from "./key-names.ts";
@@ -46,7 +47,10 @@ export class AttributeChanges {
   }
 
   #changed(inode: Inode, changes: AttrChanges): Attributes | undefined {
-    const before = attributesOf(inode);
+    const { group } = this.#context.options;
+    // What somebody sets a mode or an owner of is the group's own from then on, and shows what was set.
+    const adopts = [changes.mode, changes.uid, changes.gid].some((change) => change !== undefined);
+    const before = shownToGroup(attributesOf(inode), adopts ? group : undefined);
     const now = timespecOfMs(this.#context.clock.now());
     const time = (value: Timespec | "now" | undefined, old: Timespec) => (value === undefined ? old : value === "now" ? now : value);
     const { mode, uid, gid, atime, mtime, killSuidGid } = changes;
@@ -56,7 +60,7 @@ export class AttributeChanges {
       ...before,
       mode: killSuidGid ? withoutPrivileges(permissions) : permissions,
       uid: uid ?? before.uid,
-      gid: gid ?? before.gid,
+      gid: group !== undefined && adopts ? group : (gid ?? before.gid),
       atime: time(atime, before.atime),
       mtime: time(mtime, before.mtime),
       ctime: changes.ctime ?? now,

@@ -10,6 +10,7 @@ import { AttributeChanges } from "./attribute-changes.ts";
 import type { VfsContext } from "./context.ts";
 import { Files } from "./files.ts";
 import type { AttrChanges, AttrReply, Caller, DirectorySink, Entry, FileSystem, MissingEntry, Opened, StatFs } from "./filesystem.ts";
+import { shownToGroup } from "./group-view.ts";
 import { Handles } from "./handles.ts";
 import type { Inode } from "./inode.ts";
 import { attrOf } from "./inode-attributes.ts";
@@ -72,12 +73,20 @@ export class BucketFileSystem implements FileSystem {
     return { inodes: this.#context.inodes.size, handles: this.#handles.size, dirtyFiles: dirty.length, dirtyBytes };
   }
 
+  /** From now on everything belongs to this group; what the kernel holds of attributes is forgotten. */
+  showToGroup(group: number | undefined): void {
+    const { options, inodes, kernel } = this.#context;
+    if (options.group === group) return;
+    options.group = group;
+    for (const { node, lookups } of inodes.all()) if (lookups > 0 || node === inodes.root.node) kernel.invalidateNode(node, -1, 0);
+  }
+
   #inode(node: NodeId): Inode {
     return this.#context.inodes.get(node);
   }
 
   #attrReply(inode: Inode): AttrReply {
-    return { attr: attrOf(inode), ttlMs: this.#lookup.ttlMs(inode) };
+    return { attr: shownToGroup(attrOf(inode), this.#context.options.group), ttlMs: this.#lookup.ttlMs(inode) };
   }
 
   #entry(inode: Inode): Entry {

@@ -29,6 +29,8 @@ export interface VfsOptions extends AttributeDefaults {
   /** Files up to this size are brought to the disk whole at open, bytes. */
   readonly fillAtOpenBytes: number;
   readonly storageClass?: string | undefined;
+  /** The group that everything belongs to; see group-view.ts. It may change while mounted. */
+  group?: number | undefined;
   /** Where the data of a writer goes whose object was replaced elsewhere. */
   readonly conflictDir: string;
 }

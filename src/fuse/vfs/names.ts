@@ -6,6 +6,7 @@ import type { AttributeChanges } from "./attribute-changes.ts";
 import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
 import type { Caller } from "./filesystem.ts";
+import { groupAccess } from "./group-view.ts";
 import type { Inode, InodeDirectory } from "./inode.ts";
 import { attributesOf, storedMetadata, touch } from "./inode-attributes.ts";
 import { checkName, childKey, directoryKey, isShowable, pathKey } from "./key-names.ts";
@@ -32,11 +33,13 @@ export class Names {
   make(parent: Inode, name: string, mode: number, caller: Caller, rdev = 0): Inode {
     const now = this.now();
     const inode = this.#context.inodes.create(kindOf(mode), parent, name);
+    const { group } = this.#context.options;
     const inherits = (attributesOf(parent).mode & S_ISGID) !== 0;
+    const access = group === undefined ? 0 : groupAccess(mode);
     inode.attributes = {
-      mode: mode | (inherits && (mode & S_IFMT) === S_IFDIR ? S_ISGID : 0),
+      mode: mode | access | (inherits && (mode & S_IFMT) === S_IFDIR ? S_ISGID : 0),
       uid: caller.uid,
-      gid: inherits ? attributesOf(parent).gid : caller.gid,
+      gid: group ?? (inherits ? attributesOf(parent).gid : caller.gid),
       rdev,
       atime: now,
       mtime: now,
