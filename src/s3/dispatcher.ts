@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 import { type Dispatcher, EnvHttpProxyAgent, Pool } from "undici";
 import { DriverError } from "#core/errors.ts";
+import { DirectConnections } from "./direct-connections.ts";
 
 export interface DispatcherConfig {
   readonly origin: string;
@@ -17,15 +18,23 @@ const CONNECT_MS = 5_000;
 /** S3 closes idle connections after some 5 to 20 s. One that was closed as we wrote to it costs a retry. */
 const KEEP_ALIVE_MS = 10_000;
 
+export interface Connections {
+  readonly dispatcher: Dispatcher;
+  /** For bodies that go straight into a buffer; a proxy has undici alone. */
+  readonly direct?: DirectConnections;
+}
+
 /** Connections to one origin. Time limits of requests are the caller's, so undici's own are off. */
-export function createDispatcher({ origin, connections, caBundle }: DispatcherConfig): Dispatcher {
+export function createConnections({ origin, connections, caBundle }: DispatcherConfig): Connections {
   const tls = origin.startsWith("https:") ? { secureContext: trust(caBundle) } : {};
   const options = {
     ...{ connections, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: 0, bodyTimeout: 0 },
     connect: { timeout: CONNECT_MS, ...tls },
   };
-  if (!hasProxy(origin)) return new Pool(origin, options);
-  return new EnvHttpProxyAgent({ ...options, requestTls: tls });
+  if (hasProxy(origin)) return { dispatcher: new EnvHttpProxyAgent({ ...options, requestTls: tls }) };
+  const dispatcher = new Pool(origin, options);
+  const direct = new DirectConnections({ origin, ...tls, connectMs: CONNECT_MS, idleMs: KEEP_ALIVE_MS, fallback: dispatcher });
+  return { dispatcher, direct };
 }
 
 /** Node's roots, the machine's own, and the bundle. One context for all connections: making it parses all certificates. */

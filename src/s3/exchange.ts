@@ -12,6 +12,13 @@ export interface ExchangeRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array | AsyncIterable<Uint8Array> | null;
+  /** Given: chunks of the body may be slices of it. */
+  readonly into?: Uint8Array | undefined;
+}
+
+/** undici, or what takes its place for some requests. */
+interface Dispatching {
+  dispatch(options: Dispatcher.DispatchOptions & { readonly into?: Uint8Array | undefined }, handler: Dispatcher.DispatchHandler): unknown;
 }
 
 export interface ResponseHead {
@@ -61,13 +68,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #error: unknown;
   /** The rest of the body is not wanted: chunks are dropped as they come. */
   #discarded = false;
+  /** The body may go into the caller's buffer, which it has back when it cancels. */
+  readonly #isLent: boolean;
   /** All of it is wanted at once: no pauses. */
   #collecting = false;
   #waiter: (() => void) | undefined;
   #watch: NodeJS.Timeout | undefined;
   #lastProgressMs = 0;
 
-  constructor(dispatcher: Dispatcher, request: ExchangeRequest, { closed, limits, errorOf }: ExchangeHooks) {
+  constructor(dispatcher: Dispatching, request: ExchangeRequest, { closed, limits, errorOf }: ExchangeHooks) {
     const { promise, resolve, reject } = Promise.withResolvers<ResponseHead>();
     // The head may fail while nobody waits for it: a failure is told by the body then.
     promise.catch(() => undefined);
@@ -76,10 +85,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#closed = closed;
     this.#errorOf = errorOf;
     this.#limits = limits;
-    const { origin, method, path, headers, body } = request;
+    const { origin, method, path, headers, body, into } = request;
+    this.#isLent = into !== undefined;
     try {
       // `reset: false`: undici would close the connection after each HEAD, against servers that answer one with a body.
-      const options = { origin, method, path, headers, body: body as Uint8Array | null, reset: false };
+      const options = { origin, method, path, headers, body: body as Uint8Array | null, reset: false, into };
       dispatcher.dispatch(options, this);
     } catch (error) {
       this.#fail(error);
@@ -105,7 +115,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#queuedBytes = 0;
     this.#wake();
     if (this.#state !== "open") return;
-    if (this.#expectedBytes - this.#receivedBytes > DRAIN_BYTES) this.abort(cancelled());
+    if (this.#isLent || this.#expectedBytes - this.#receivedBytes > DRAIN_BYTES) this.abort(cancelled());
     else this.#controller?.resume();
   }
 

@@ -21,11 +21,11 @@ export async function headObject(http: S3Http, key: string, options?: CallOption
  * ETag: then the reader notices nothing, or gets `stale` when the object was replaced meanwhile.
  */
 export async function getObject(http: S3Http, key: string, options: GetOptions = {}): Promise<ObjectBody> {
-  const { range, ifMatch } = options;
+  const { range, ifMatch, into } = options;
   if (range && !(range.start >= 0 && range.start < range.end)) {
     throw new DriverError("bad_argument", `GetObject "${key}": the range ${range.start} to ${range.end} is empty`, { context: { key } });
   }
-  const first = await http.open(requestOf(key, range, ifMatch), options);
+  const first = await http.open(requestOf(key, range, ifMatch, into), options);
   const shape = shapeOf(key, first, range);
   const info = infoOf(key, shape.size, first.headers);
   if (ifMatch !== undefined && info.etag !== ifMatch) {
@@ -38,7 +38,7 @@ export async function getObject(http: S3Http, key: string, options: GetOptions =
   const resume = async (position: number): Promise<S3Stream> => {
     if (cancelled) throw new DriverError("interrupted", "the body was cancelled");
     const rest = { start: shape.start + position, end: shape.start + shape.length };
-    current.stream = await http.open(requestOf(key, rest, info.etag), options);
+    current.stream = await http.open(requestOf(key, rest, info.etag, into?.subarray(position)), options);
     if (cancelled) current.stream.discard();
     if (etagOf(current.stream.headers, key) !== info.etag) {
       current.stream.discard();
@@ -58,9 +58,9 @@ export async function getObject(http: S3Http, key: string, options: GetOptions =
   };
 }
 
-function requestOf(key: string, range: GetOptions["range"], ifMatch: Etag | undefined): S3Request {
+function requestOf(key: string, range: GetOptions["range"], ifMatch: Etag | undefined, into: Uint8Array | undefined): S3Request {
   return {
-    ...{ operation: "GetObject", key },
+    ...{ operation: "GetObject", key, into },
     headers: {
       ...(range ? { range: `bytes=${range.start}-${range.end - 1}` } : { "x-amz-checksum-mode": "ENABLED" }),
       ...(ifMatch === undefined ? {} : { "if-match": ifMatch }),

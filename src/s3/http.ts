@@ -12,6 +12,7 @@ import { DriverError, type Fault, isFault } from "#core/errors.ts";
 import type { BucketAddress } from "./address.ts";
 import { encodeStrict } from "./address.ts";
 import type { CredentialProvider } from "./credentials.ts";
+import type { DirectConnections } from "./direct-connections.ts";
 import { errorOfRefusal, errorOfTransport, parseErrorDocument, type Refusal } from "./errors.ts";
 import { type BodyLimits, Exchange, type ExchangeRequest, type ResponseHead } from "./exchange.ts";
 import { InFlightLimit } from "./in-flight.ts";
@@ -30,6 +31,8 @@ export interface S3Request {
   /** Names in lower case, values as Unicode. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: RequestBody;
+  /** Where the answer's body may go; see GetOptions. */
+  readonly into?: Uint8Array | undefined;
 }
 
 /** A body that can be sent again. */
@@ -73,6 +76,8 @@ export interface S3HttpConfig {
   readonly address: BucketAddress;
   readonly credentials: CredentialProvider;
   readonly dispatcher: Dispatcher;
+  /** For requests with `into`. */
+  readonly direct?: DirectConnections | undefined;
   /** Requests at a time, streamed bodies included. */
   readonly maxInFlight: number;
   readonly retry?: RetryPolicy | undefined;
@@ -101,6 +106,7 @@ export class S3Http {
   readonly address: BucketAddress;
   readonly #credentials: CredentialProvider;
   readonly #dispatcher: Dispatcher;
+  readonly #direct: DirectConnections | undefined;
   readonly #bodyLimits: BodyLimits;
   readonly #clock: Clock;
   readonly #retry: RetryEnvironment;
@@ -122,6 +128,7 @@ export class S3Http {
     this.address = address;
     this.#credentials = credentials;
     this.#dispatcher = dispatcher;
+    this.#direct = config.direct;
     this.#bodyLimits = bodyLimits;
     this.#clock = clock;
     this.#retry = { clock, random, policy: retry, sleep: pause };
@@ -167,6 +174,7 @@ export class S3Http {
   async close(): Promise<void> {
     this.#closed = true;
     for (const exchange of this.#open) exchange.abort(new DriverError("interrupted", "the store was closed"));
+    this.#direct?.destroy();
     await this.#dispatcher.destroy();
   }
 
@@ -240,7 +248,11 @@ export class S3Http {
     const signed = this.#signed(attempt, credentials);
     this.#requests[operation] = (this.#requests[operation] ?? 0) + 1;
     this.#sentBytes += body?.length ?? 0;
-    const exchange: Exchange = new Exchange(this.#dispatcher, signed, { closed, errorOf, limits });
+    const exchange: Exchange = new Exchange(signed.into === undefined ? this.#dispatcher : (this.#direct ?? this.#dispatcher), signed, {
+      closed,
+      errorOf,
+      limits,
+    });
     this.#open.add(exchange);
     if (signal?.aborted || this.#closed) onAbort();
     else signal?.addEventListener("abort", onAbort, { once: true });
@@ -256,7 +268,7 @@ export class S3Http {
         { method, path, host, region, nowMs, headers: { ...request.headers, ...lengthOf(request) } },
         credentials,
       );
-      return { origin, method, path, headers, body: request.body?.body() ?? null };
+      return { origin, method, path, headers, body: request.body?.body() ?? null, into: request.into };
     } catch (error) {
       this.#inFlight.release();
       throw error;

@@ -74,6 +74,11 @@ export interface GetOptions extends CallOptions {
   /** Half-open: bytes `start` to `end - 1`. */
   readonly range?: { readonly start: number; readonly end: number };
   readonly ifMatch?: Etag;
+  /**
+   * At least as long as the range. The store may receive the body into it, from its beginning on; the chunks of the stream are then
+   * slices of it, which costs less than memory of their own. It is the store's until the stream ended, or failed, or was cancelled.
+   */
+  readonly into?: Uint8Array;
 }
 
 /**

@@ -5,7 +5,7 @@ import { type AddressConfig, addressOf } from "./address.ts";
 import { COPY_LIMITS, type CopyLimits, copyObject } from "./copy-object.ts";
 import type { CredentialProvider } from "./credentials.ts";
 import { BatchDelete, deleteObject } from "./delete-objects.ts";
-import { createDispatcher } from "./dispatcher.ts";
+import { createConnections } from "./dispatcher.ts";
 import type { BodyLimits } from "./exchange.ts";
 import { getObject, headObject } from "./get-object.ts";
 import { S3Http, type StoreStats } from "./http.ts";
@@ -60,10 +60,10 @@ export class S3ObjectStore implements ObjectStore {
     const { credentials, caBundle, maxInFlight = MAX_IN_FLIGHT, listMetadata = false, copyLimits = COPY_LIMITS } = config;
     const { retry, bodyLimits, clock, random } = config;
     const address = addressOf(config);
-    const dispatcher = createDispatcher({ origin: address.origin, connections: maxInFlight, caBundle });
+    const connections = createConnections({ origin: address.origin, connections: maxInFlight, caBundle });
     this.name = `s3://${config.bucket}`;
     this.listMetadata = listMetadata;
-    this.#http = new S3Http({ address, credentials, dispatcher, maxInFlight, retry, bodyLimits, clock, random });
+    this.#http = new S3Http({ address, credentials, ...connections, maxInFlight, retry, bodyLimits, clock, random });
     this.#batchDelete = new BatchDelete(this.#http);
     this.#copyLimits = copyLimits;
   }

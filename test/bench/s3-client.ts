@@ -17,6 +17,8 @@ interface Client {
   head(key: string): Promise<unknown>;
   get(key: string, start: number, end: number): Promise<number>;
   put(key: string, body: Uint8Array): Promise<unknown>;
+  /** Into a buffer that is used again. */
+  getInto?(key: string, start: number, end: number, into: Uint8Array): Promise<number>;
 }
 
 function sdkClient({ endpoint, region, accessKeyId, secretAccessKey }: S3Server): Client {
@@ -40,6 +42,7 @@ function ownClient(store: ObjectStore): Client {
     head: (key) => store.head(key),
     get: async (key, start, end) => countBytes((await store.get(key, { range: { start, end } })).stream),
     put: (key, body) => store.put(key, body),
+    getInto: async (key, start, end, into) => countBytes((await store.get(key, { range: { start, end }, into })).stream),
   };
 }
 
@@ -87,6 +90,16 @@ async function run(server: S3Server): Promise<void> {
       await measure(`${name} GET 4 KiB`, 1500, IN_FLIGHT, () => client.get("small", 0, 4096));
       await measure(`${name} PUT 4 KiB`, 600, IN_FLIGHT, (i) => client.put(`${name}/${i}`, small));
       await measure(`${name} GET 8 MiB`, 32, 4, (i) => client.get("big", (i % 8) * 8 * MIB, ((i % 8) + 1) * 8 * MIB));
+      const { getInto } = client;
+      const buffers = Array.from({ length: 4 }, () => Buffer.alloc(8 * MIB));
+      if (getInto !== undefined) {
+        const lend = async (i: number) => {
+          const into = buffers.pop() ?? Buffer.alloc(8 * MIB);
+          await getInto("big", (i % 8) * 8 * MIB, ((i % 8) + 1) * 8 * MIB, into);
+          buffers.push(into);
+        };
+        await measure(`${name} GET 8 MiB into`, 32, 4, lend);
+      }
       await measure(`${name} PUT 8 MiB`, 16, 4, (i) => client.put(`${name}/big${i % 4}`, Buffer.alloc(8 * MIB, i)));
     }
   }

@@ -105,6 +105,8 @@ function objects({ store, traits }: Suite): void {
       expect(body.length).toBe(Math.min(end, 300_000) - start);
       expect(body.info.size).toBe(300_000);
       expect(Buffer.compare(await bytesOf(body), bytes.subarray(start, end))).toBe(0);
+      const lent = await store().get("objects/ranges", { range: { start, end }, into: Buffer.alloc(end - start) });
+      expect(Buffer.compare(await bytesOf(lent), bytes.subarray(start, end))).toBe(0);
     }
     await fails(store().get("objects/ranges", { range: { start: 5, end: 5 } }), "bad_argument");
   });

@@ -4,6 +4,12 @@
 import { openSync, read, writev } from "node:fs";
 import { DriverError } from "#core/errors.ts";
 
+/**
+ * One write(2) of more makes ext4 ask for page cache in blocks of that size, which a machine in use has to search for: 512 MiB in writes of
+ * 8 MiB took 0.6 to 1.2 s of system time, of 2 MiB 0.4 to 0.6 s, of 1 MiB and less 0.1 s (Linux 6.18).
+ */
+const WRITE_BYTES = 1 << 20;
+
 /** Exactly the bytes [start, end). Throws `corrupt` when the file ends before. */
 export function readFully(fd: number, start: number, end: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
@@ -26,7 +32,7 @@ export function writeFully(fd: number, offset: number, pieces: readonly Uint8Arr
   return new Promise((resolve, reject) => {
     const step = (rest: readonly Uint8Array[], at: number) => {
       if (rest.length === 0) return resolve();
-      writev(fd, rest, at, (error, count) => {
+      writev(fd, firstBytes(rest, WRITE_BYTES), at, (error, count) => {
         if (error !== null) return reject(error);
         step(skipBytes(rest, count), at + count);
       });
@@ -36,6 +42,16 @@ export function writeFully(fd: number, offset: number, pieces: readonly Uint8Arr
       offset,
     );
   });
+}
+
+/** The pieces' first `count` bytes, or all. */
+function firstBytes(pieces: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  let left = count;
+  for (const [index, piece] of pieces.entries()) {
+    if (piece.length >= left) return [...pieces.slice(0, index), piece.subarray(0, left)];
+    left -= piece.length;
+  }
+  return pieces;
 }
 
 /** The pieces without their first `count` bytes. */

@@ -6,7 +6,10 @@ import type { ContentId, WholeFile } from "#fuse/cache/content-cache.ts";
 
 export interface ContentReader {
   readonly id: ContentId;
-  /** Bytes [offset, offset + size), cut at the end of the file. Pieces in order. */
+  /**
+   * Bytes [offset, offset + size), cut at the end of the file. Pieces in order, lent until the next turn of the event loop: use them at
+   * once, or copy.
+   */
   read(offset: number, size: number, signal?: AbortSignal): Promise<readonly Uint8Array[]>;
   /** Brings the whole content to the disk and opens it. Concurrent calls share the work. */
   fill(signal?: AbortSignal): Promise<WholeFile>;

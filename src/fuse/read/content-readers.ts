@@ -7,6 +7,7 @@
 import { DriverError } from "#core/errors.ts";
 import { SingleFlight } from "#core/single-flight.ts";
 import type { ContentCache, ContentId, WholeFile } from "#fuse/cache/content-cache.ts";
+import { BufferPool } from "#s3/buffer-pool.ts";
 import type { ObjectStore } from "#s3/object-store.ts";
 import type { ContentReader, ContentReaders } from "./content-reader.ts";
 import { fillVersion } from "./fill.ts";
@@ -55,7 +56,8 @@ class Readers implements ContentReaders {
 
   constructor({ store, cache, memoryLimitBytes = DEFAULT_MEMORY_LIMIT_BYTES, log }: ContentReadersOptions) {
     const budget = new MemoryBudget(memoryLimitBytes, (bytes) => this.#reclaim(bytes));
-    this.#sources = { store, cache, budget, diskTurns: new Turns(WRITES_AT_ONCE), log: log ?? (() => undefined) };
+    const pool = new BufferPool({ keptBytes: memoryLimitBytes });
+    this.#sources = { store, cache, budget, pool, diskTurns: new Turns(WRITES_AT_ONCE), log: log ?? (() => undefined) };
   }
 
   open(id: ContentId): ContentReader {

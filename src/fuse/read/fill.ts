@@ -19,15 +19,17 @@ export async function fillVersion(content: VersionContent, sources: ContentSourc
   if (file !== undefined) content.becameWhole(file);
 }
 
-async function fetchSmall(id: ContentId, { store, cache, budget }: ContentSources): Promise<WholeFile> {
+async function fetchSmall(id: ContentId, sources: ContentSources): Promise<WholeFile> {
+  const { cache, budget } = sources;
   if (id.size === 0) return cache.store(id, []);
   await budget.takeWhenFree(id.size);
+  const stream = new PartStream(sources, id, 0, id.size);
   try {
-    const stream = new PartStream(store, id, 0, id.size);
     await stream.ended;
     if (stream.error !== undefined) throw stream.error;
     return await cache.store(id, stream.chunks);
   } finally {
+    stream.letGo();
     budget.give(id.size);
   }
 }

@@ -1,12 +1,14 @@
 /**
  * `PartStream`: one range of an object on its way, which hands out bytes as they arrive. Chunks are kept as the network gave them and
- * answered as slices: nothing is copied.
+ * answered as slices: nothing is copied. A large part lends the store a buffer to receive into; it goes back to its pool when the last
+ * of those who hold the part lets go.
  *
  * A transfer that breaks is taken up where it broke, with a GET for the rest. A body whose checksum turns out wrong is fetched again
  * from its start, once. When that does not help either, the part shrinks to what arrived, and the error goes to those who wait for the rest.
  */
 import { DriverError, isFault } from "#core/errors.ts";
 import type { ContentId } from "#fuse/cache/content-cache.ts";
+import { type BufferPool, LEAST_POOLED_BYTES } from "#s3/buffer-pool.ts";
 import type { ObjectBody, ObjectStore } from "#s3/object-store.ts";
 
 /** How often a broken transfer is taken up again. The store itself repeats a request until its body begins. */
@@ -33,16 +35,35 @@ export class PartStream {
   #received = 0;
   #handedOut = 0;
   #waiters: Waiter[] = [];
+  readonly #pool: BufferPool;
+  readonly #buffer: Buffer | undefined;
+  /** Whoever began it, and the transfer. */
+  #holders = 2;
   #error: DriverError | undefined;
   #hasEnded = false;
 
-  /** Begins to fetch [start, end) of the version. */
-  constructor(store: ObjectStore, id: ContentId, start: number, end: number) {
+  /** Begins to fetch [start, end) of the version. Whoever begins it holds it. */
+  constructor({ store, pool }: { readonly store: ObjectStore; readonly pool: BufferPool }, id: ContentId, start: number, end: number) {
+    this.#pool = pool;
+    this.#buffer = end - start >= LEAST_POOLED_BYTES ? pool.take(end - start) : undefined;
     this.#store = store;
     this.#id = id;
     this.start = start;
     this.#end = end;
-    this.ended = this.#run();
+    this.ended = this.#run().finally(() => this.letGo());
+  }
+
+  /** The bytes that are handed out stay what they are until `letGo`. */
+  hold(): void {
+    this.#holders += 1;
+  }
+
+  /** After the last one's turn of the event loop, the memory is used for something else. */
+  letGo(): void {
+    this.#holders -= 1;
+    const buffer = this.#buffer;
+    // Those who got slices a moment ago write them to the kernel before this turn ends.
+    if (this.#holders === 0 && buffer !== undefined) setImmediate(() => this.#pool.give(buffer));
   }
 
   /** Where the part ends; after a failure, what arrived. */
@@ -133,7 +154,9 @@ export class PartStream {
     const { key, etag, size } = this.#id;
     const isWhole = from === 0 && this.#end === size;
     const signal = this.#abort.signal;
-    const body = await this.#store.get(key, { ifMatch: etag, signal, ...(isWhole ? {} : { range: { start: from, end: this.#end } }) });
+    const into = this.#buffer?.subarray(this.#received);
+    const range = isWhole ? undefined : { start: from, end: this.#end };
+    const body = await this.#store.get(key, { ifMatch: etag, signal, ...(range && { range }), ...(into && { into }) });
     if (body.info.etag !== etag) {
       body.cancel();
       // Some servers do not know If-Match.
@@ -148,8 +171,13 @@ export class PartStream {
 
   #append(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
-    this.#starts.push(this.start + this.#received);
-    this.#chunks.push(chunk);
+    const last = this.#chunks.at(-1);
+    if (last !== undefined && isContinued(last, chunk)) {
+      this.#chunks[this.#chunks.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + chunk.length);
+    } else {
+      this.#starts.push(this.start + this.#received);
+      this.#chunks.push(chunk);
+    }
     this.#received += chunk.length;
     if (this.#waiters.length === 0) return;
     const here = this.start + this.#received;
@@ -187,10 +215,13 @@ export class PartStream {
 
   /** Back to the first `bytes` bytes: where a body began. */
   #truncate(bytes: number): void {
-    const count = this.#starts.findIndex((at) => at >= this.start + bytes);
-    if (count < 0) return;
-    this.#chunks.length = count;
-    this.#starts.length = count;
+    const cut = this.start + bytes;
+    while ((this.#starts.at(-1) ?? cut) >= cut && this.#starts.length > 0) {
+      this.#starts.pop();
+      this.#chunks.pop();
+    }
+    const [last, at] = [this.#chunks.at(-1), this.#starts.at(-1)];
+    if (last !== undefined && at !== undefined) this.#chunks[this.#chunks.length - 1] = last.subarray(0, cut - at);
     this.#received = bytes;
   }
 
@@ -201,6 +232,11 @@ export class PartStream {
     this.#waiters = [];
     for (const waiter of waiters) waiter.reject(error);
   }
+}
+
+/** One after the other in the same memory. */
+function isContinued(a: Uint8Array, b: Uint8Array): boolean {
+  return a.buffer === b.buffer && a.byteOffset + a.length === b.byteOffset;
 }
 
 function tooMuch({ key }: ContentId): DriverError {

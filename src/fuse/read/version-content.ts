@@ -10,6 +10,7 @@ import type { Range } from "#core/ranges.ts";
 import { untilAborted } from "#core/single-flight.ts";
 import type { ContentCache, ContentId, PartialFile, WholeFile } from "#fuse/cache/content-cache.ts";
 import { readFully } from "#fuse/cache/descriptor-io.ts";
+import type { BufferPool } from "#s3/buffer-pool.ts";
 import type { ObjectStore } from "#s3/object-store.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { PartQueue, type QueuedPart } from "./part-queue.ts";
@@ -20,6 +21,8 @@ import { demandRange, MAX_PART_BYTES, type ReadPlan } from "./window.ts";
 
 export interface ContentSources {
   readonly store: ObjectStore;
+  /** Memory of parts. */
+  readonly pool: BufferPool;
   readonly cache: ContentCache;
   readonly budget: MemoryBudget;
   /** Writes to the disk: a few at once, so that what waits can still be given up. */
@@ -71,13 +74,15 @@ export class VersionContent implements PrefetchSource {
   async read(start: number, end: number, plan: ReadPlan, signal: AbortSignal | undefined): Promise<Uint8Array[]> {
     if (!this.open()) this.openPartial();
     this.#busy++;
+    const held: PartStream[] = [];
     try {
       if (this.#whole !== undefined) return [await untilAborted(readFully(this.#whole.fd, start, end), signal)];
-      const segments = this.#locate(start, end, plan);
+      const segments = this.#locate(start, end, plan, held);
       const pieces = segments.length === 1 && segments[0] !== undefined ? segments[0] : Promise.all(segments).then((all) => all.flat());
       return await untilAborted(pieces, signal);
     } finally {
       this.#busy--;
+      for (const stream of held) stream.letGo();
       this.#dropConsumed();
       this.#closeFilesIfIdle();
     }
@@ -97,7 +102,7 @@ export class VersionContent implements PrefetchSource {
 
   /** Begins to fetch [start, end), which nothing covers and whose bytes are taken from the budget. */
   fetch(start: number, end: number, diskOnly: boolean): QueuedPart {
-    const stream = new PartStream(this.#sources.store, this.id, start, end);
+    const stream = new PartStream(this.#sources, this.id, start, end);
     const part: QueuedPart = {
       stream,
       heldBytes: end - start,
@@ -179,8 +184,8 @@ export class VersionContent implements PrefetchSource {
     return this.close();
   }
 
-  /** Where the pieces of [start, end) come from; fetches what comes from nowhere. */
-  #locate(start: number, end: number, plan: ReadPlan): Promise<Uint8Array[]>[] {
+  /** Where the pieces of [start, end) come from; fetches what comes from nowhere. The parts among them are `held`. */
+  #locate(start: number, end: number, plan: ReadPlan, held: PartStream[]): Promise<Uint8Array[]>[] {
     const segments: Promise<Uint8Array[]>[] = [];
     for (let at = start; at < end; ) {
       const part = this.#parts.at(at);
@@ -188,6 +193,8 @@ export class VersionContent implements PrefetchSource {
       if (part !== undefined) {
         const stop = Math.min(end, part.stream.end);
         part.touchedMs = Date.now();
+        part.stream.hold();
+        held.push(part.stream);
         segments.push(part.stream.waitFor(at, stop));
         at = stop;
       } else if (this.#partial !== undefined && onDisk > at) {
@@ -269,7 +276,9 @@ export class VersionContent implements PrefetchSource {
   }
 
   #drop(part: QueuedPart): void {
-    if (this.#parts.remove(part)) this.#giveBack(part, part.heldBytes);
+    if (!this.#parts.remove(part)) return;
+    this.#giveBack(part, part.heldBytes);
+    part.stream.letGo();
   }
 
   #giveBack(part: QueuedPart, bytes: number): void {

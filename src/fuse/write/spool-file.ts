@@ -341,7 +341,8 @@ async function readBase(base: ContentReader, start: number, end: number, signal:
     const count = more.reduce((sum, piece) => sum + piece.byteLength, 0);
     if (count === 0)
       throw new DriverError("corrupt", `the base version ends at byte ${at}, before ${base.id.size}`, { context: { key: base.id.key } });
-    pieces.push(...more);
+    // They are lent, and what becomes of them here takes turns of the event loop.
+    pieces.push(...more.map((piece) => piece.slice()));
     at += count;
   }
   return pieces;
