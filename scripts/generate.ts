@@ -2,7 +2,12 @@
 //
 // With --check nothing is written: a file that differs is named, and the exit code is 1.
 import { readFileSync, writeFileSync } from "node:fs";
+import { dashboard } from "./chart/dashboard.ts";
+import { chartReadme } from "./chart/readme.ts";
+import { valuesSchema } from "./chart/values-schema.ts";
 import { between, errorsDoc, layersDoc, metricsDoc, optionsDoc } from "./generated-docs.ts";
+
+const CHART = "deploy/helm/bucketmount";
 
 /** File -> its text as it should be, given its text as it is. */
 const DOCS: Readonly<Record<string, (present: string) => string>> = {
@@ -10,6 +15,9 @@ const DOCS: Readonly<Record<string, (present: string) => string>> = {
   "docs/OPTIONS.md": optionsDoc,
   "docs/METRICS.md": metricsDoc,
   "docs/ARCHITECTURE.md": (present) => between(present, "layers", layersDoc()),
+  [`${CHART}/values.schema.json`]: () => valuesSchema(textOf(`${CHART}/values.yaml`)),
+  [`${CHART}/README.md`]: (present) => chartReadme(present, textOf(`${CHART}/values.yaml`)),
+  [`${CHART}/files/dashboard.json`]: dashboard,
 };
 
 function textOf(file: string): string {
