@@ -13,17 +13,7 @@ export async function runProgram(args: readonly string[], context: ProcessContex
   const finish = (result: number) => {
     code = result;
   };
-  const program = newCommand("bucketmount", context).description("S3 buckets as file systems, for Kubernetes (CSI) and for one machine.");
-  for (const command of [
-    mountCommand(args, context, finish),
-    umountCommand(context, finish),
-    statusCommand(context, finish),
-    controllerCommand(context, finish),
-    nodeCommand(context, finish),
-    versionCommand(context),
-  ]) {
-    program.addCommand(command);
-  }
+  const program = createProgram(args, context, finish);
   try {
     await program.parseAsync(args[0] === "--version" ? ["version"] : args, { from: "user" });
     return code;
@@ -39,6 +29,22 @@ export async function runProgram(args: readonly string[], context: ProcessContex
 }
 
 type Finish = (code: number) => void;
+
+/** All commands. Apart from `runProgram` for those who ask only whether an argument list is right. */
+export function createProgram(args: readonly string[], context: ProcessContext, finish: Finish): Command {
+  const program = newCommand("bucketmount", context).description("S3 buckets as file systems, for Kubernetes (CSI) and for one machine.");
+  for (const command of [
+    mountCommand(args, context, finish),
+    umountCommand(context, finish),
+    statusCommand(context, finish),
+    controllerCommand(context, finish),
+    nodeCommand(context, finish),
+    versionCommand(context),
+  ]) {
+    program.addCommand(command);
+  }
+  return program;
+}
 
 function newCommand(name: string, context: ProcessContext): Command {
   return new Command(name)
