@@ -78,6 +78,53 @@ export function ioctl(fd: number, request: number, argument: Uint8Array): number
   return result < 0 ? -koffi.errno() : result;
 }
 
+/** A function of libc's that answers an int or long: the result, or minus the errno. It runs on this thread, so it must not block. */
+export function systemCall(declaration: string): (...args: readonly unknown[]) => number {
+  const call = self.func(declaration);
+  return (...args) => {
+    const result = Number(call(...args));
+    return result < 0 ? -koffi.errno() : result;
+  };
+}
+
+/** Where a buffer lies, for structs that point to it. It holds as long as the buffer is referenced. */
+export function addressOf(buffer: Uint8Array): bigint {
+  return koffi.address(buffer);
+}
+
+/** Waits, in the event loop and without a thread, until a socket can be read or written, or its other end is gone. */
+export class ReadyWatch {
+  readonly #handle: ReturnType<typeof koffi.node.poll>;
+  #settle: ((ready: boolean) => void) | undefined;
+
+  constructor(fd: number, events: { readonly readable?: true; readonly writable?: true }) {
+    const tell = (): void => {
+      this.#handle.stop();
+      // Called from outside of any JavaScript: what is resolved here would wait for the next turn of the loop.
+      setImmediate(() => this.#end(true));
+    };
+    this.ready = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.#handle = koffi.node.poll(fd, { ...events, disconnect: true }, tell);
+  }
+
+  /** True when something can be done; false when `cancel` was first. */
+  readonly ready: Promise<boolean>;
+
+  /** To be called before the descriptor is closed. */
+  cancel(): void {
+    this.#end(false);
+  }
+
+  #end(ready: boolean): void {
+    if (this.#settle === undefined) return;
+    this.#handle.close();
+    this.#settle(ready);
+    this.#settle = undefined;
+  }
+}
+
 /** _exit(2): ends the process without running anything on the way out. */
 export function exitAtOnce(status: number): void {
   exitCall(status);
