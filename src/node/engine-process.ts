@@ -106,14 +106,23 @@ export class EngineProcess {
 
   /** Resolves when the engine works with these keys. Rejects with the store's fault when it refuses them: then the old ones stay. */
   async renewAccess(access: StoreAccess): Promise<void> {
-    const report = await this.#ask({ type: "credentials", id: this.#nextId++, access });
-    if (report.type === "credentials" && report.refused !== undefined)
-      throw new DriverError(faultNamed(report.refused.fault), report.refused.message);
+    await this.#order({ type: "credentials", id: this.#nextId++, access });
+  }
+
+  /** Resolves when the engine shows everything to this group. */
+  async showToGroup(group: number | undefined): Promise<void> {
+    await this.#order({ type: "group", id: this.#nextId++, group });
   }
 
   /** For an engine that never became ready. A serving engine is ended by taking its mount away. */
   kill(): void {
     this.#child.kill("SIGKILL");
+  }
+
+  async #order(request: EngineRequest): Promise<void> {
+    const report = await this.#ask(request);
+    if (report.type !== "done") throw new DriverError("internal", `engine ${this.pid} answered "${report.type}" to a ${request.type} request`);
+    if (report.refused !== undefined) throw new DriverError(faultNamed(report.refused.fault), report.refused.message);
   }
 
   #ask(request: EngineRequest): Promise<EngineReport> {
@@ -138,7 +147,7 @@ export class EngineProcess {
   }
 
   #settle(report: EngineReport): void {
-    if (report.type !== "flushed" && report.type !== "status" && report.type !== "credentials") return;
+    if (report.type === "ready" || report.type === "failed") return;
     this.#pending.get(report.id)?.resolve(report);
     this.#pending.delete(report.id);
   }

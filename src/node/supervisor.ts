@@ -220,6 +220,20 @@ export class MountSupervisor {
     this.#options = { ...this.#options, config: { ...this.config, store: { ...location, ...access } } };
   }
 
+  /** Shows everything to this group, by this engine and its successors. */
+  async showToGroup(group: number | undefined, ms: number): Promise<void> {
+    await within(
+      ms,
+      `the engine of "${this.config.mountPoint}"`,
+      this.#retrying((engine) => engine.showToGroup(group)),
+    );
+    const { group: _before, ...options } = this.config.options;
+    this.#options = {
+      ...this.#options,
+      config: { ...this.config, options: { ...options, ...(group === undefined ? {} : { group }) } },
+    };
+  }
+
   /**
    * Flushes, unmounts and waits until engine and mount are gone. Throws `in_use` while somebody uses the mount, and the upload's fault
    * when not everything could be stored; the mount then stays as it was. `force` unmounts all the same: the directory is free at

@@ -1,4 +1,4 @@
-/** The connections: undici's pool, with TLS trust, and through a proxy where the environment names one. */
+/** The connections: undici's pool, with TLS trust, and through a proxy where the volume or the environment names one. */
 import { X509Certificate } from "node:crypto";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 import { type Dispatcher, EnvHttpProxyAgent, Pool } from "undici";
@@ -10,6 +10,8 @@ export interface DispatcherConfig {
   readonly connections: number;
   /** PEM of additional certificate authorities. */
   readonly caBundle?: string | undefined;
+  /** URL of a proxy for everything. Undefined: HTTPS_PROXY, HTTP_PROXY and NO_PROXY. */
+  readonly proxy?: string | undefined;
 }
 
 /** A connection attempt that takes longer has met a dead address. */
@@ -25,16 +27,26 @@ export interface Connections {
 }
 
 /** Connections to one origin. Time limits of requests are the caller's, so undici's own are off. */
-export function createConnections({ origin, connections, caBundle }: DispatcherConfig): Connections {
+export function createConnections({ origin, connections, caBundle, proxy }: DispatcherConfig): Connections {
   const tls = origin.startsWith("https:") ? { secureContext: trust(caBundle) } : {};
   const options = {
     ...{ connections, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: 0, bodyTimeout: 0 },
     connect: { timeout: CONNECT_MS, ...tls },
   };
+  if (proxy !== undefined) return { dispatcher: throughProxy(proxy, { ...options, requestTls: tls }, caBundle) };
   if (hasProxy(origin)) return { dispatcher: new EnvHttpProxyAgent({ ...options, requestTls: tls }) };
   const dispatcher = new Pool(origin, options);
   const direct = new DirectConnections({ origin, ...tls, connectMs: CONNECT_MS, idleMs: KEEP_ALIVE_MS, fallback: dispatcher });
   return { dispatcher, direct };
+}
+
+/** Whatever NO_PROXY says: the proxy was named for this store. */
+function throughProxy(proxy: string, options: EnvHttpProxyAgent.Options, caBundle: string | undefined): Dispatcher {
+  // Never in the message: it may hold a password.
+  if (!/^https?:$/.test(URL.parse(proxy)?.protocol ?? ""))
+    throw new DriverError("bad_argument", "the proxy must be a URL, http:// or https://");
+  const proxyTls = proxy.startsWith("https:") ? { proxyTls: { secureContext: trust(caBundle) } } : {};
+  return new EnvHttpProxyAgent({ ...options, ...proxyTls, httpProxy: proxy, httpsProxy: proxy, noProxy: "" });
 }
 
 /** Node's roots, the machine's own, and the bundle. One context for all connections: making it parses all certificates. */

@@ -13,6 +13,7 @@ import type { BucketAddress } from "./address.ts";
 import { encodeStrict } from "./address.ts";
 import type { CredentialProvider } from "./credentials.ts";
 import type { DirectConnections } from "./direct-connections.ts";
+import type { Connections } from "./dispatcher.ts";
 import { errorOfRefusal, errorOfTransport, parseErrorDocument, type Refusal } from "./errors.ts";
 import { type BodyLimits, Exchange, type ExchangeRequest, type ResponseHead } from "./exchange.ts";
 import { InFlightLimit } from "./in-flight.ts";
@@ -104,9 +105,9 @@ interface Attempt {
 
 export class S3Http {
   readonly address: BucketAddress;
-  readonly #credentials: CredentialProvider;
-  readonly #dispatcher: Dispatcher;
-  readonly #direct: DirectConnections | undefined;
+  #credentials: CredentialProvider;
+  #dispatcher: Dispatcher;
+  #direct: DirectConnections | undefined;
   readonly #bodyLimits: BodyLimits;
   readonly #clock: Clock;
   readonly #retry: RetryEnvironment;
@@ -168,6 +169,15 @@ export class S3Http {
         discard: () => exchange.discard(),
       })),
     );
+  }
+
+  /** Signs what is sent from now on with other keys, and sends it over other connections where these are given. */
+  renew({ credentials, connections }: { credentials: CredentialProvider; connections?: Connections | undefined }): void {
+    this.#credentials = credentials;
+    if (connections === undefined) return;
+    // The old connections end by themselves when they have been idle for a while.
+    this.#dispatcher = connections.dispatcher;
+    this.#direct = connections.direct;
   }
 
   /** Ends all that is in flight with `interrupted`, then closes the connections. */

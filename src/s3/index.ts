@@ -19,11 +19,14 @@ export { S3ObjectStore } from "./s3-object-store.ts";
 export type { StoreConfig } from "./store-config.ts";
 
 /** What has a default and is not part of a volume's configuration. */
-export type StoreTuning = Omit<Partial<S3StoreConfig>, "bucket" | "endpoint" | "region" | "pathStyle" | "caBundle" | "credentials">;
+export type StoreTuning = Omit<
+  Partial<S3StoreConfig>,
+  "bucket" | "endpoint" | "region" | "pathStyle" | "caBundle" | "proxy" | "credentials"
+>;
 
 /** Opens the store of a bucket. Nothing is sent yet. Throws `bad_argument` for a wrong endpoint, bucket name or CA bundle. */
 export function createObjectStore(config: StoreConfig, tuning: StoreTuning = {}): S3ObjectStore {
-  const { bucket, endpoint, region, pathStyle, caBundle } = config;
+  const { bucket, endpoint, region, pathStyle, caBundle, proxy } = config;
   return new S3ObjectStore({
     ...tuning,
     bucket,
@@ -31,6 +34,7 @@ export function createObjectStore(config: StoreConfig, tuning: StoreTuning = {})
     region,
     pathStyle,
     caBundle,
+    proxy,
     credentials: createCredentialProvider(config.credentials),
   });
 }
@@ -50,4 +54,18 @@ export async function probeObjectStore(store: S3ObjectStore, prefix: string, opt
 export async function checkAccess(store: S3ObjectStore, prefix: string, options: ProbeOptions = {}): Promise<void> {
   const { signal, deadlineMs } = options;
   await store.list({ prefix, maxKeys: 1 }, { signal, deadlineMs });
+}
+
+/**
+ * Goes on as `config` says in credentials, CA bundle and proxy, after one small LIST has shown that the store takes them. Throws that
+ * LIST's fault: then everything is as before.
+ */
+export async function renewAccess(store: S3ObjectStore, config: StoreConfig, options: ProbeOptions = {}): Promise<void> {
+  const trial = createObjectStore(config);
+  try {
+    await checkAccess(trial, config.prefix, options);
+  } finally {
+    await trial.close();
+  }
+  store.renewAccess({ ...config, credentials: createCredentialProvider(config.credentials) });
 }

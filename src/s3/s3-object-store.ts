@@ -5,7 +5,7 @@ import { type AddressConfig, addressOf } from "./address.ts";
 import { COPY_LIMITS, type CopyLimits, copyObject } from "./copy-object.ts";
 import type { CredentialProvider } from "./credentials.ts";
 import { BatchDelete, deleteObject } from "./delete-objects.ts";
-import { createConnections } from "./dispatcher.ts";
+import { createConnections, type DispatcherConfig } from "./dispatcher.ts";
 import type { BodyLimits } from "./exchange.ts";
 import { getObject, headObject } from "./get-object.ts";
 import { S3Http, type StoreStats } from "./http.ts";
@@ -34,6 +34,7 @@ import type { RetryPolicy } from "./retry.ts";
 export interface S3StoreConfig extends AddressConfig {
   readonly credentials: CredentialProvider;
   readonly caBundle?: string | undefined;
+  readonly proxy?: string | undefined;
   /** Requests at a time, streamed bodies included. Default 64. */
   readonly maxInFlight?: number | undefined;
   /** LIST asks for user metadata (MinIO's extension); also settable later, after a probe. */
@@ -53,14 +54,16 @@ export class S3ObjectStore implements ObjectStore {
   /** LIST asks for user metadata. */
   listMetadata: boolean;
   readonly #http: S3Http;
+  #route: Pick<DispatcherConfig, "origin" | "connections" | "caBundle" | "proxy">;
   readonly #batchDelete: BatchDelete;
   readonly #copyLimits: CopyLimits;
 
   constructor(config: S3StoreConfig) {
-    const { credentials, caBundle, maxInFlight = MAX_IN_FLIGHT, listMetadata = false, copyLimits = COPY_LIMITS } = config;
+    const { credentials, caBundle, proxy, maxInFlight = MAX_IN_FLIGHT, listMetadata = false, copyLimits = COPY_LIMITS } = config;
     const { retry, bodyLimits, clock, random } = config;
     const address = addressOf(config);
-    const connections = createConnections({ origin: address.origin, connections: maxInFlight, caBundle });
+    this.#route = { origin: address.origin, connections: maxInFlight, caBundle, proxy };
+    const connections = createConnections(this.#route);
     this.name = `s3://${config.bucket}`;
     this.listMetadata = listMetadata;
     this.#http = new S3Http({ address, credentials, ...connections, maxInFlight, retry, bodyLimits, clock, random });
@@ -71,6 +74,17 @@ export class S3ObjectStore implements ObjectStore {
   /** Requests, errors and bytes since the start. */
   stats(): StoreStats {
     return this.#http.stats();
+  }
+
+  /**
+   * Goes on with other keys, and by another way where that differs; what is under way ends as it began. Throws `bad_argument` for a wrong
+   * CA bundle or proxy: then everything is as before.
+   */
+  renewAccess({ credentials, caBundle, proxy }: Pick<S3StoreConfig, "credentials" | "caBundle" | "proxy">): void {
+    const isSame = caBundle === this.#route.caBundle && proxy === this.#route.proxy;
+    const route = { ...this.#route, caBundle, proxy };
+    this.#http.renew({ credentials, connections: isSame ? undefined : createConnections(route) });
+    this.#route = route;
   }
 
   head(key: string, options?: CallOptions): Promise<ObjectInfo> {

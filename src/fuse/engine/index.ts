@@ -24,9 +24,9 @@ import { BucketFileSystem } from "#fuse/vfs/bucket-filesystem.ts";
 import type { VfsContext } from "#fuse/vfs/context.ts";
 import { InodeTable } from "#fuse/vfs/inode-table.ts";
 import { createSpool } from "#fuse/write/create-spool.ts";
-import { checkAccess, createObjectStore, probeObjectStore, type S3ObjectStore, type StoreAbilities } from "#s3/index.ts";
+import { checkAccess, createObjectStore, probeObjectStore, renewAccess, type S3ObjectStore, type StoreAbilities } from "#s3/index.ts";
 import { createBridge } from "./bridge.ts";
-import type { EngineConfig, EngineReport, EngineRequest, EngineStatus } from "./protocol.ts";
+import type { EngineConfig, EngineReport, EngineRequest, EngineStatus, StoreAccess, StoreConfig } from "./protocol.ts";
 
 export { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
 
@@ -142,13 +142,30 @@ class Engine {
   }
 
   async #answer(request: EngineRequest): Promise<void> {
-    const { report } = this.#hooks;
-    if (request.type === "status") return report({ type: "status", id: request.id, status: this.#status() });
-    try {
-      await this.#fs.syncAll();
-      report({ type: "flushed", id: request.id });
-    } catch (error) {
-      report({ type: "flushed", id: request.id, error: DriverError.from(error).message });
+    const { id } = request;
+    this.#hooks.report(
+      await this.#reply(request).catch((thrown: unknown): EngineReport => {
+        const { fault, message } = DriverError.from(thrown);
+        return request.type === "flush" ? { type: "flushed", id, error: message } : { type: "done", id, refused: { fault, message } };
+      }),
+    );
+  }
+
+  async #reply(request: EngineRequest): Promise<EngineReport> {
+    const { id } = request;
+    switch (request.type) {
+      case "status":
+        return { type: "status", id, status: this.#status() };
+      case "flush":
+        await this.#fs.syncAll();
+        return { type: "flushed", id };
+      case "group":
+        this.#fs.showToGroup(request.group);
+        return { type: "done", id };
+      case "credentials":
+        await renewAccess(this.#store, { ...withoutAccess(this.#config.store), ...request.access }, { deadlineMs: ACCESS_DEADLINE_MS });
+        this.#hooks.log.info({}, "the engine goes on with other keys");
+        return { type: "done", id };
     }
   }
 
@@ -177,6 +194,15 @@ class Engine {
       store: { ...this.#abilities },
     };
   }
+}
+
+function withoutAccess({
+  credentials: _keys,
+  caBundle: _ca,
+  proxy: _proxy,
+  ...location
+}: StoreConfig): Omit<StoreConfig, keyof StoreAccess> {
+  return location;
 }
 
 interface EngineParts {

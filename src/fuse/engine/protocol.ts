@@ -12,7 +12,7 @@ import type { MountOptions } from "#core/options.ts";
 import type { StoreAccess, StoreConfig } from "#s3/store-config.ts";
 
 export type { MountOptions } from "#core/options.ts";
-export type { StoreConfig } from "#s3/store-config.ts";
+export type { StoreAccess, StoreConfig } from "#s3/store-config.ts";
 
 export interface EngineConfig {
   readonly store: StoreConfig;
@@ -31,8 +31,10 @@ export type EngineRequest =
   /** Upload everything dirty and answer `flushed` with the same id. */
   | { readonly type: "flush"; readonly id: number }
   | { readonly type: "status"; readonly id: number }
-  /** Go on with other keys, if the store takes them, and answer `credentials`. */
-  | { readonly type: "credentials"; readonly id: number; readonly access: StoreAccess };
+  /** Go on with other keys, if the store takes them, and answer `done`. */
+  | { readonly type: "credentials"; readonly id: number; readonly access: StoreAccess }
+  /** Show everything to this group from now on, and answer `done`. */
+  | { readonly type: "group"; readonly id: number; readonly group?: number | undefined };
 
 export type EngineReport =
   /** INIT is answered (or the connection taken over): the mount works. */
@@ -41,8 +43,8 @@ export type EngineReport =
   | { readonly type: "failed"; readonly fault: string; readonly message: string }
   | { readonly type: "flushed"; readonly id: number; readonly error?: string }
   | { readonly type: "status"; readonly id: number; readonly status: EngineStatus }
-  /** `refused`: why the new keys are no good; the engine goes on with those that it had. */
-  | { readonly type: "credentials"; readonly id: number; readonly refused?: { readonly fault: string; readonly message: string } };
+  /** `refused`: why it is not done; everything is as before. */
+  | { readonly type: "done"; readonly id: number; readonly refused?: { readonly fault: string; readonly message: string } };
 
 /** `bucketmount status --json` shows this per mount. */
 export interface EngineStatus {

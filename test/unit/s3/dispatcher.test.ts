@@ -6,7 +6,8 @@ import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { createObjectStore, type S3ObjectStore } from "#s3/index.ts";
+import { createObjectStore, renewAccess, type S3ObjectStore } from "#s3/index.ts";
+import type { StoreAccess, StoreConfig } from "#s3/store-config.ts";
 import { answer, startScriptedS3 } from "../../support/scripted-s3.ts";
 import { fails } from "../../support/store-assertions.ts";
 
@@ -16,9 +17,13 @@ afterEach(async () => {
   await Promise.all(stores.splice(0).map((store) => store.close()));
 });
 
-function open(endpoint: string, caBundle?: string): S3ObjectStore {
+function configOf(endpoint: string, access: Partial<StoreAccess> = {}): StoreConfig {
   const credentials = { kind: "static", accessKeyId: "A", secretAccessKey: "s" } as const;
-  const config = { bucket: "b", prefix: "", endpoint, region: "us-east-1", credentials, ...(caBundle === undefined ? {} : { caBundle }) };
+  return { bucket: "b", prefix: "", endpoint, region: "us-east-1", credentials, ...access };
+}
+
+function open(endpoint: string, caBundle?: string, access: Partial<StoreAccess> = {}): S3ObjectStore {
+  const config = configOf(endpoint, { ...access, ...(caBundle === undefined ? {} : { caBundle }) });
   const store = createObjectStore(config, { retry: { attempts: 2, baseMs: 1, capMs: 1 } });
   stores.push(store);
   return store;
@@ -48,6 +53,15 @@ describe.skipIf(certificate === undefined)("createDispatcher with a private CA",
     const error = await fails(open(endpoint).head("key"), "bad_argument");
     expect(error.message).toContain(`no trusted TLS connection to the S3 endpoint ${endpoint}`);
     expect(error.message).toContain("CA bundle");
+  });
+
+  it("trusts a bundle that is given while the store is in use, and only when it is good", async () => {
+    const store = open(endpoint);
+    const other = makeCertificate()?.cert ?? "";
+    await fails(renewAccess(store, configOf(endpoint, { caBundle: other })), "bad_argument");
+    await fails(store.head("key"), "bad_argument");
+    await renewAccess(store, configOf(endpoint, { caBundle: certificate?.cert ?? "" }));
+    await store.head("key");
   });
 
   it("refuses a bundle that is no PEM", () => {
@@ -83,6 +97,36 @@ describe("createDispatcher with a proxy in the environment", () => {
     proxy.closeAllConnections();
     await new Promise((resolve) => proxy.close(resolve));
     await s3.stop();
+  });
+});
+
+describe("createConnections with a proxy of the store's own", () => {
+  it("goes through it with its password, whatever the environment says, from the moment it is given", async () => {
+    const s3 = await startScriptedS3((_, response) => answer(response));
+    const asked: [string, string | undefined][] = [];
+    const proxy = createHttpServer((request, response) => {
+      asked.push([request.url ?? "", request.headers["proxy-authorization"]]);
+      answer(response);
+    });
+    const url = `http://user:pass@127.0.0.1:${await listen(proxy)}`;
+    vi.stubEnv("no_proxy", "*");
+    const store = open(s3.endpoint);
+    await store.head("direct");
+    await renewAccess(store, configOf(s3.endpoint, { proxy: url }));
+    await store.head("proxied");
+    expect(asked.map(([path]) => path.replace(s3.endpoint, ""))).toEqual([expect.stringMatching(/^\/b\?.*max-keys=1/), "/b/proxied"]);
+    expect(new Set(asked.map(([, authorization]) => authorization))).toEqual(new Set([`Basic ${btoa("user:pass")}`]));
+    await renewAccess(store, configOf(s3.endpoint));
+    await store.head("direct again");
+    expect(s3.seen.map(({ path }) => path.replace(/\?.*/, ""))).toEqual(["/b/direct", "/b", "/b/direct%20again"]);
+    await Promise.all(stores.splice(0).map((one) => one.close()));
+    proxy.closeAllConnections();
+    await new Promise((resolve) => proxy.close(resolve));
+    await s3.stop();
+  });
+
+  it("refuses what is no URL, without repeating it", () => {
+    expect(() => open("http://127.0.0.1:9", undefined, { proxy: "user:hush@proxy:3128" })).toThrow(/^the proxy must be a URL(?!.*hush)/);
   });
 });
 
