@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { helmProgram } from "./helm-program.ts";
 
 export interface Suite {
   /** Folders given to vitest. */
@@ -10,6 +11,8 @@ export interface Suite {
   readonly unfit?: () => string | undefined;
   /** One test file at a time: for suites that start servers, engines or builds of their own. */
   readonly serial?: boolean;
+  /** A vitest configuration of its own. */
+  readonly config?: string;
 }
 
 /** What a real mount needs; undefined when all is there. */
@@ -27,6 +30,12 @@ function unfitForCluster(): string | undefined {
   );
 }
 
+function unfitForHelm(): string | undefined {
+  return helmProgram() === undefined
+    ? 'no helm: `bash test/cluster/tools.sh "$HOME/.cache/kube-bin" helm` builds it (3 minutes)'
+    : undefined;
+}
+
 export const SUITES = {
   unit: { paths: ["test/unit", "test/docs"] },
   contract: { paths: ["test/contract"] },
@@ -35,8 +44,8 @@ export const SUITES = {
   kernel: { paths: ["test/kernel"], unfit: unfitForMounts, serial: true },
   interop: { paths: ["test/interop"], unfit: unfitForMounts, serial: true },
   sanity: { paths: ["test/sanity"], unfit: unfitForMounts, serial: true },
-  helm: { paths: ["test/helm"] },
-  cluster: { paths: ["test/cluster"], unfit: unfitForCluster, serial: true },
+  helm: { paths: ["test/helm"], unfit: unfitForHelm },
+  cluster: { paths: ["test/cluster"], unfit: unfitForCluster, serial: true, config: "test/cluster/vitest.config.ts" },
   "e2e-storage": { paths: ["test/e2e-storage"], unfit: unfitForCluster, serial: true },
 } as const satisfies Record<string, Suite>;
 
