@@ -6,6 +6,7 @@
  * away. That is why this command stays out of commander's and gRPC's way: what it does not load, no mount has to keep in memory.
  */
 import { fstatSync } from "node:fs";
+import { causeOf } from "#core/causes.ts";
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
 import { runEngine } from "#fuse/engine/index.ts";
@@ -43,7 +44,7 @@ async function serve(config: EngineConfig, log: Logger): Promise<number> {
   } catch (thrown) {
     const error = DriverError.from(thrown);
     log.error({ error: thrown }, "the engine failed");
-    await send({ type: "failed", fault: error.fault, message: error.message });
+    await send({ type: "failed", fault: error.fault, message: error.message, cause: causeOf(error) });
     return EXIT.crashed;
   }
 }

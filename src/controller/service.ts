@@ -6,11 +6,13 @@
 import { type Clock, systemClock } from "#core/clock.ts";
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
+import type { TroubleReport } from "#core/trouble-watch.ts";
 import { refusalOf } from "#csi/capabilities.ts";
 import { createIdentityHandlers, DRIVER_NAME } from "#csi/identity.ts";
 import { createInFlight } from "#csi/in-flight.ts";
 import type { CallContext, Handlers } from "#csi/interceptors.ts";
 import type { StringMap } from "#csi/messages.ts";
+import { createStoreHealth, type StoreHealth } from "#csi/store-health.ts";
 import { requireList, requireString } from "#csi/validate.ts";
 import type { BucketAdmin, BucketAdminConfig } from "#s3/bucket-admin.ts";
 import { wantedVolume } from "./create-request.ts";
@@ -25,7 +27,6 @@ import type {
 } from "./messages.ts";
 import { parseParameters } from "./parameters.ts";
 import { provision } from "./provision.ts";
-import { createReadiness } from "./readiness.ts";
 import { resolveStore } from "./store.ts";
 import { createStoreClients } from "./store-clients.ts";
 import { decodeVolumeId } from "./volume-id.ts";
@@ -38,11 +39,15 @@ export interface ControllerConfig {
   readonly createAdmin: (config: BucketAdminConfig) => BucketAdmin;
   readonly log: Logger;
   readonly clock?: Clock;
+  /** Hears when the default store goes and when it comes back. */
+  readonly onStoreChange?: ((report: TroubleReport) => void) | undefined;
 }
 
 export interface ControllerServices {
   /** For startCsiServer's `services`. */
   readonly services: { readonly "csi.v1.Identity": Handlers; readonly "csi.v1.Controller": Handlers };
+  /** Of the default store; absent where there is none. */
+  readonly storeHealth?: () => Promise<StoreHealth>;
   /** Closes the S3 clients; after the server's close. */
   close(): Promise<void>;
 }
@@ -55,13 +60,16 @@ export function createControllerServices(config: ControllerConfig): ControllerSe
   const driver = config.driverName ?? DRIVER_NAME;
   const clock = config.clock ?? systemClock;
   const clients = createStoreClients(config.defaultStore, config.createAdmin);
-  const ready = createReadiness({ ping: (options) => clients.shared().ping(options), clock, log: config.log });
+  const storeHealth = createStoreHealth({
+    ping: (options) => clients.shared().ping(options),
+    ...{ clock, log: config.log, onChange: config.onStoreChange },
+  });
   const hasDefaultStore = config.defaultStore.endpoint !== undefined || config.defaultStore.region !== undefined;
   const identity = createIdentityHandlers({
     name: driver,
     services: ["CONTROLLER_SERVICE"],
     // Without a default store there is nothing to ask: each request brings its own.
-    ...(hasDefaultStore ? { ready } : {}),
+    ...(hasDefaultStore ? { ready: async () => (await storeHealth()).up } : {}),
   });
   const inFlight = createInFlight();
 
@@ -103,7 +111,11 @@ export function createControllerServices(config: ControllerConfig): ControllerSe
 
     ControllerGetCapabilities: async () => ({ capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })) }),
   };
-  return { services: { "csi.v1.Identity": identity, "csi.v1.Controller": controller }, close: () => clients.close() };
+  return {
+    services: { "csi.v1.Identity": identity, "csi.v1.Controller": controller },
+    ...(hasDefaultStore ? { storeHealth } : {}),
+    close: () => clients.close(),
+  };
 }
 
 /** The answer, from the mark alone where it can be: a repeated call gets the same. */

@@ -5,7 +5,8 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { DriverError, FAULTS, type Fault } from "#core/errors.ts";
-import type { EngineConfig, EngineReport, EngineRequest, EngineStatus } from "#fuse/engine/protocol.ts";
+import type { TroubleReport } from "#core/trouble-watch.ts";
+import type { EngineConfig, EngineFailure, EngineReport, EngineRequest, EngineStatus } from "#fuse/engine/protocol.ts";
 import type { StoreAccess } from "#s3/store-config.ts";
 
 /** How to start the program again in another mode: `[execPath, ...execArgv, main, "engine"]`. */
@@ -26,6 +27,7 @@ export interface EngineStart {
   readonly env: NodeJS.ProcessEnv;
   /** Where its log lines go. */
   readonly logFd: number;
+  readonly onTrouble?: ((report: TroubleReport) => void) | undefined;
 }
 
 interface Pending {
@@ -61,7 +63,7 @@ export class EngineProcess {
   #nextId = 1;
   #gone = false;
 
-  constructor({ command, deviceFd, config, env, logFd }: EngineStart) {
+  constructor({ command, deviceFd, config, env, logFd, onTrouble }: EngineStart) {
     const child = spawn(command.file, [...V8_OPTIONS, ...command.args], {
       cwd: "/",
       detached: true,
@@ -77,7 +79,11 @@ export class EngineProcess {
     void this.exited.then((exit) => this.#abandon(exit));
     this.ready = this.#firstReport();
     this.ready.catch(() => undefined);
-    child.on("message", (report) => this.#settle(report as EngineReport));
+    child.on("message", (message) => {
+      const report = message as EngineReport;
+      if (report.type === "trouble" || report.type === "recovered") onTrouble?.(report);
+      else this.#settle(report);
+    });
     // A channel that broke is an engine that ended or crashed: `exited` tells.
     child.send(config, () => undefined);
   }
@@ -121,8 +127,9 @@ export class EngineProcess {
 
   async #order(request: EngineRequest): Promise<void> {
     const report = await this.#ask(request);
-    if (report.type !== "done") throw new DriverError("internal", `engine ${this.pid} answered "${report.type}" to a ${request.type} request`);
-    if (report.refused !== undefined) throw new DriverError(faultNamed(report.refused.fault), report.refused.message);
+    if (report.type !== "done")
+      throw new DriverError("internal", `engine ${this.pid} answered "${report.type}" to a ${request.type} request`);
+    if (report.refused !== undefined) throw errorOf(report.refused);
   }
 
   #ask(request: EngineRequest): Promise<EngineReport> {
@@ -140,13 +147,13 @@ export class EngineProcess {
       this.#child.on("message", (message) => {
         const report = message as EngineReport;
         if (report.type === "ready") resolve();
-        if (report.type === "failed") reject(new DriverError(faultNamed(report.fault), report.message));
+        if (report.type === "failed") reject(errorOf(report));
       });
       void this.exited.then((exit) => reject(new DriverError("internal", `the engine ended before it was ready (${describeExit(exit)})`)));
     });
   }
 
-  #settle(report: EngineReport): void {
+  #settle(report: Exclude<EngineReport, TroubleReport>): void {
     if (report.type === "ready" || report.type === "failed") return;
     this.#pending.get(report.id)?.resolve(report);
     this.#pending.delete(report.id);
@@ -166,6 +173,10 @@ export function describeExit({ code, signal }: EngineExit): string {
 
 function goneError(pid: number): DriverError {
   return new DriverError("unavailable", `engine ${pid} ended meanwhile`);
+}
+
+function errorOf({ fault, message, cause }: EngineFailure): DriverError {
+  return new DriverError(faultNamed(fault), message, cause === undefined ? {} : { context: { cause } });
 }
 
 function faultNamed(name: string): Fault {

@@ -6,6 +6,7 @@
  */
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
+import type { TroubleReport } from "#core/trouble-watch.ts";
 import { checkCapability } from "#csi/capabilities.ts";
 import { createIdentityHandlers, DRIVER_NAME } from "#csi/identity.ts";
 import type { CallContext, Handlers } from "#csi/interceptors.ts";
@@ -22,7 +23,7 @@ import type {
 import { bindFlags, isSingle, publishVolume, unpublishVolume } from "./publish.ts";
 import { stageVolume, unstageVolume } from "./stage.ts";
 import { planStage, type StageDefaults } from "./stage-plan.ts";
-import { StagedVolumes } from "./staged-volumes.ts";
+import { StagedVolumes, type Supervised } from "./staged-volumes.ts";
 import { volumeUsage } from "./stats.ts";
 import { canonicalPath } from "./target-path.ts";
 import { VolumeGate } from "./volume-gate.ts";
@@ -45,11 +46,15 @@ export interface NodeConfig {
   readonly engineLogFd?: number;
   /** What the engines' environment is made of; default `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Hears what is wrong with a mounted volume, and when it is over. */
+  readonly onTrouble?: ((volumeId: string, report: TroubleReport) => void) | undefined;
 }
 
 /** For startCsiServer's `services`. */
 export interface NodeServices {
   readonly services: { readonly "csi.v1.Identity": Handlers; readonly "csi.v1.Node": Handlers };
+  /** The volumes that this process supervises now. */
+  volumes(): readonly Supervised[];
 }
 
 /** What the Node service can do. */
@@ -69,6 +74,7 @@ export function createNodeServices(config: NodeConfig): NodeServices {
     command: config.engine,
     env: config.env ?? process.env,
     logFd: config.engineLogFd ?? 2,
+    onTrouble: config.onTrouble,
   });
   const parts = { staged, records, mounts };
   const gate = new VolumeGate();
@@ -122,7 +128,7 @@ export function createNodeServices(config: NodeConfig): NodeServices {
     NodeGetCapabilities: async () => ({ capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })) }),
   };
   const identity = createIdentityHandlers({ name: config.driverName ?? DRIVER_NAME, services: ["CONTROLLER_SERVICE"] });
-  return { services: { "csi.v1.Identity": identity, "csi.v1.Node": node } };
+  return { services: { "csi.v1.Identity": identity, "csi.v1.Node": node }, volumes: () => staged.all() };
 }
 
 /** The specification has its own answer for a staging path that is not set: FAILED_PRECONDITION. */

@@ -5,6 +5,7 @@
  */
 import { DriverError, isFault } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
+import type { TroubleReport } from "#core/trouble-watch.ts";
 import type { EngineConfig } from "#fuse/engine/protocol.ts";
 import type { EngineCommand } from "./engine-process.ts";
 import type { KernelMounts } from "./kernel-mounts.ts";
@@ -22,6 +23,7 @@ export interface StagedVolumesOptions {
   /** The engines' standard output and error. */
   readonly logFd: number;
   readonly log: Logger;
+  readonly onTrouble?: ((volumeId: string, report: TroubleReport) => void) | undefined;
 }
 
 export interface VolumeMount extends Pick<VolumeRecord, "volumeId" | "fingerprint" | "view" | "keys"> {
@@ -56,6 +58,11 @@ export class StagedVolumes {
 
   supervised(volumeId: string): Supervised | undefined {
     return this.#supervised.get(volumeId);
+  }
+
+  /** All that have a supervisor here. */
+  all(): readonly Supervised[] {
+    return [...this.#supervised.values()];
   }
 
   leftover(volumeId: string): VolumeMount | undefined {
@@ -95,6 +102,7 @@ export class StagedVolumes {
    */
   async start(mount: VolumeMount): Promise<Supervised> {
     const { records, mounts, command, env, logFd, log } = this.#options;
+    const onTrouble = (report: TroubleReport) => this.#options.onTrouble?.(mount.volumeId, report);
     const { config, ...facts } = mount;
     const { volumeId } = facts;
     const folder = await StateFolder.claim(config.stateDir, config.mountPoint);
@@ -107,7 +115,8 @@ export class StagedVolumes {
       await folder.discard();
       throw error;
     }
-    const supervisor = await superviseMount({ config, folder, command, mounts, log: log.child({ volumeId }), logFd, env }).catch(
+    const engine = { command, env, logFd, onTrouble };
+    const supervisor = await superviseMount({ config, folder, mounts, log: log.child({ volumeId }), ...engine }).catch(
       async (error: unknown) => {
         await records.change(volumeId, () => before);
         throw error;

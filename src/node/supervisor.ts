@@ -16,6 +16,7 @@ import { statfs } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
+import type { TroubleReport } from "#core/trouble-watch.ts";
 import type { EngineConfig, EngineStatus } from "#fuse/engine/protocol.ts";
 import type { StoreAccess } from "#s3/store-config.ts";
 import { within } from "./deadline.ts";
@@ -40,6 +41,8 @@ export interface SuperviseOptions {
   readonly readyMs?: number;
   /** Gives the start up; afterwards it has no effect. */
   readonly signal?: AbortSignal;
+  /** Hears what is wrong with the mount, and when it is over. After a crash, what the engine reported before is void. */
+  readonly onTrouble?: ((report: TroubleReport) => void) | undefined;
 }
 
 /** How a mount ended. */
@@ -126,9 +129,9 @@ function raiseReadAhead({ mounts, log }: SuperviseOptions, device: string): void
 }
 
 function startEngine(options: SuperviseOptions, deviceFd: number, takeover: boolean): EngineProcess {
-  const { command, config, logFd } = options;
+  const { command, config, logFd, onTrouble } = options;
   const env = engineEnvironment(options.env ?? process.env, config.store.credentials.kind);
-  return new EngineProcess({ command, deviceFd, config: { ...config, takeover }, env, logFd });
+  return new EngineProcess({ command, deviceFd, config: { ...config, takeover }, env, logFd, onTrouble });
 }
 
 function mountRequest({ store, options }: Pick<EngineConfig, "store" | "options">): FuseMountRequest {
@@ -302,12 +305,16 @@ export class MountSupervisor {
       { exit: describeExit(exit), enginePid: this.#engine.pid, restarts: this.#restarts, delayMs },
       "the engine crashed, a successor takes over",
     );
+    this.#options.onTrouble?.({ type: "trouble", cause: "engine_crashed", message: `the engine ended (${describeExit(exit)})` });
     if (this.#failuresInRow > ATTEMPTS_UNMOUNTED && !(await this.#isMounted())) return false;
     await sleep(delayMs);
     this.#engine = startEngine(this.#options, this.#deviceFd, true);
     this.#ready = this.#engine.ready;
     this.#ready.then(
-      () => this.#log.info({ enginePid: this.#engine.pid }, "the successor serves the mount"),
+      () => {
+        this.#log.info({ enginePid: this.#engine.pid }, "the successor serves the mount");
+        this.#options.onTrouble?.({ type: "recovered", cause: "engine_crashed" });
+      },
       (error: unknown) => this.#log.error({ error }, "the successor could not take over"),
     );
     await this.recordEngine().catch((error: unknown) => this.#log.warn({ error }, "cannot record the engine in the state folder"));

@@ -9,6 +9,7 @@
  */
 
 import type { MountOptions } from "#core/options.ts";
+import type { TroubleReport } from "#core/trouble-watch.ts";
 import type { StoreAccess, StoreConfig } from "#s3/store-config.ts";
 
 export type { MountOptions } from "#core/options.ts";
@@ -40,11 +41,21 @@ export type EngineReport =
   /** INIT is answered (or the connection taken over): the mount works. */
   | { readonly type: "ready" }
   /** It never will: wrong bucket, key, endpoint. The engine exits after it. */
-  | { readonly type: "failed"; readonly fault: string; readonly message: string }
+  | ({ readonly type: "failed" } & EngineFailure)
   | { readonly type: "flushed"; readonly id: number; readonly error?: string }
   | { readonly type: "status"; readonly id: number; readonly status: EngineStatus }
   /** `refused`: why it is not done; everything is as before. */
-  | { readonly type: "done"; readonly id: number; readonly refused?: { readonly fault: string; readonly message: string } };
+  | { readonly type: "done"; readonly id: number; readonly refused?: EngineFailure }
+  /** Unasked: what is wrong with the mount, in the words of a person who can mend it, and when it is over. */
+  | TroubleReport;
+
+/** A DriverError, as it travels. */
+export interface EngineFailure {
+  readonly fault: string;
+  readonly message: string;
+  /** Of core/causes.ts, where it is known. */
+  readonly cause?: string | undefined;
+}
 
 /** `bucketmount status --json` shows this per mount. */
 export interface EngineStatus {
