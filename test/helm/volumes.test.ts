@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { parseParameters } from "#controller/parameters.ts";
+import { parseMountOptions } from "#core/options.ts";
 import { CHART, only, render, VALUES_FILES, workloads } from "../support/helm-chart.ts";
 import type { Manifest } from "../support/kube-types.ts";
 
@@ -33,11 +34,13 @@ describe("CSIDriver", () => {
 });
 
 describe("StorageClasses", () => {
-  it("have parameters that the controller takes", () => {
+  it("have parameters that the controller takes, and mount options that the node takes", () => {
     const all = VALUES_FILES.flatMap((values) => classes(render(values)));
     expect(all.length).toBeGreaterThan(3);
-    for (const { parameters = {} } of all as { parameters?: Record<string, string> }[])
+    for (const { parameters = {}, mountOptions = [] } of all) {
       expect(() => parseParameters(parameters)).not.toThrow();
+      expect(() => parseMountOptions(mountOptions)).not.toThrow();
+    }
   });
 
   it("are made from the values, the secret for every call that takes one", () => {
@@ -48,7 +51,7 @@ describe("StorageClasses", () => {
       reclaimPolicy: "Retain",
       volumeBindingMode: "WaitForFirstConsumer",
       allowVolumeExpansion: false,
-      mountOptions: ["durability=local"],
+      mountOptions: ["metadata_ttl=5"],
     });
     expect(buckets?.["parameters"]).toEqual({
       versioning: "true",

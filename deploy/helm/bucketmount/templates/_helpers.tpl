@@ -131,7 +131,7 @@ dnsConfig:
 {{- define "bucketmount.pluginArgs" -}}
 - --driver-name={{ .root.Values.driverName }}
 - --log-level={{ default .root.Values.logLevel .settings.logLevel }}
-- --http-endpoint=0.0.0.0:{{ .settings.httpPort }}
+- --http-endpoint=:{{ .settings.httpPort }}
 {{- if .root.Values.kubeEvents }}
 - --kube-events
 {{- end }}
