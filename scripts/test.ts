@@ -13,6 +13,7 @@ function run(name: string, suite: Suite): Counts {
   const report = join(folder, "report.json");
   const args = ["run", ...suite.paths, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   if (suite.serial) args.push("--no-file-parallelism");
+  if (suite.config !== undefined) args.push(`--config=${suite.config}`);
   const { status, signal } = spawnSync("vitest", args, { stdio: "inherit", env: withTools(process.env) });
   try {
     const counts = countsOf(JSON.parse(readFileSync(report, "utf8")) as VitestReport);

@@ -1,0 +1,77 @@
+/**
+ * Everything of the driver is replaced, killed and upgraded while pods create, rename and read by path: the mounts go on, and no pod sees
+ * an error.
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { BusyPod } from "./busy-pod.ts";
+import { type Component, driverPods, driverProcesses, installChart, killProcesses, replacePods } from "./driver.ts";
+import { TAGS } from "./images.ts";
+import { claim } from "./manifests.ts";
+import { useScenario } from "./scenario.ts";
+
+const { cluster, kubectl } = useScenario("disruption");
+
+const busy = [new BusyPod(kubectl, "busy-shared"), new BusyPod(kubectl, "busy-alone")];
+let connections: string;
+
+/** The mounts' devices as the pods see them: a new mount would have a new one. */
+async function mountedDevices(): Promise<string> {
+  return (await Promise.all(busy.map(({ name }) => kubectl.exec(name, "stat -c %d /volume")))).join("");
+}
+
+async function allGoOn(): Promise<void> {
+  await Promise.all(busy.map((pod) => pod.goesOn()));
+  expect(await mountedDevices()).toBe(connections);
+}
+
+async function imagesOf(component: Component): Promise<readonly string[]> {
+  const pods = await driverPods(cluster, component);
+  return pods.map(({ spec }) => spec?.containers?.[0]?.image ?? "");
+}
+
+describe("mounts in running pods go on", () => {
+  beforeAll(async () => {
+    await kubectl.apply(claim("shared"), claim("alone", { modes: ["ReadWriteOnce"] }));
+    await Promise.all([busy[0]?.start("shared"), busy[1]?.start("alone")]);
+    connections = await mountedDevices();
+  });
+
+  afterAll(async () => {
+    for (const pod of busy) console.log(`  ${pod.name}: longest pause ${((await pod.longestPauseMs()) / 1000).toFixed(1)} s`);
+    await kubectl.remove("pod", ...busy.map(({ name }) => name));
+  });
+
+  it("when an engine is killed", async () => {
+    const engines = await driverProcesses(cluster, "engine");
+    expect(engines.length).toBeGreaterThanOrEqual(2);
+    await killProcesses(cluster, engines);
+    await allGoOn();
+    expect(await driverProcesses(cluster, "engine")).toHaveLength(engines.length);
+  });
+
+  it("when the node plugin's pod is deleted", async () => {
+    await replacePods(cluster, "node");
+    await allGoOn();
+  });
+
+  it("when the keeper's pod is deleted, and then the node plugin's again", async () => {
+    await replacePods(cluster, "keeper");
+    await allGoOn();
+    await replacePods(cluster, "node");
+    await allGoOn();
+  });
+
+  it("when the node plugin is killed", async () => {
+    await killProcesses(cluster, await driverProcesses(cluster, "node"));
+    await allGoOn();
+  });
+
+  it("when helm upgrade moves to another image, and back", async () => {
+    await installChart(cluster, { "image.tag": TAGS.second });
+    expect(await imagesOf("node")).toEqual([`bucketmount/bucketmount:${TAGS.second}`]);
+    await allGoOn();
+    await installChart(cluster);
+    expect(await imagesOf("node")).toEqual([`bucketmount/bucketmount:${TAGS.first}`]);
+    await allGoOn();
+  });
+});
