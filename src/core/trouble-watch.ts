@@ -49,10 +49,13 @@ export class TroubleWatch {
     return [...this.#watched].flatMap(([cause, { toldMs }]) => (toldMs === undefined ? [] : [cause]));
   }
 
-  /** A request failed. Errors without a known cause are nobody's trouble. */
+  /** A request failed. An error without a known cause is nobody's trouble, and if the store sent it, it answers. */
   failed(error: DriverError, operation = ""): void {
     const cause = causeOf(error);
-    if (cause === undefined) return;
+    if (cause === undefined) {
+      if (error.context.status !== undefined) this.succeeded(operation);
+      return;
+    }
     const { retry } = FAULTS[error.fault];
     this.#note(cause, error.message, operation, retry === "backoff" || retry === "while-time-left");
   }

@@ -140,6 +140,7 @@ export function errorOfRefusal(refusal: Refusal, cause?: unknown): DriverError {
     ...{ operation, bucket, key, status, requestId },
     ...(code === "" ? {} : { code }),
     ...(why === undefined ? {} : { cause: why }),
+    ...(why === "clock_skew" ? { skewMs: refusal.skewMs } : {}),
   };
   return new DriverError(fault, messageOf(refusal, fault), { context, cause });
 }

@@ -3,6 +3,7 @@
  * the socket's own buffers.
  */
 import type { Dispatcher } from "undici";
+import type { Cause } from "#core/causes.ts";
 import { DriverError } from "#core/errors.ts";
 import type { ResponseHeaders } from "./object-headers.ts";
 
@@ -228,11 +229,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #checkProgress(idleMs: number, abandonMs: number): void {
     const quietMs = performance.now() - this.#lastProgressMs;
     const waiting = this.#waiter !== undefined || this.#discarded;
-    if (waiting && quietMs > idleMs) this.abort(new DriverError("timed_out", `no data came for ${idleMs} ms`));
+    if (waiting && quietMs > idleMs) this.abort(noData(idleMs));
     if (!waiting && quietMs > abandonMs) {
       this.abort(new DriverError("unavailable", `the body was not read for ${abandonMs} ms and its connection was given up`));
     }
   }
+}
+
+function noData(ms: number): DriverError {
+  return new DriverError("timed_out", `no data came for ${ms} ms`, { context: { cause: "unreachable" satisfies Cause } });
 }
 
 function cancelled(): DriverError {

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Dispatcher } from "undici";
+import type { Cause } from "#core/causes.ts";
 import { type Clock, systemClock } from "#core/clock.ts";
 import { DriverError, type Fault, isFault } from "#core/errors.ts";
 import type { BucketAddress } from "./address.ts";
@@ -85,6 +86,13 @@ export interface S3HttpConfig {
   readonly bodyLimits?: BodyLimits | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
+  readonly watch?: RequestWatch | undefined;
+}
+
+/** Hears how each attempt ended: the first ones of a call too, which nobody else learns of. */
+export interface RequestWatch {
+  failed(error: DriverError, operation: Operation): void;
+  succeeded(operation: Operation): void;
 }
 
 /** A server that sends nothing for half a minute is lost; a reader may pause as long as an application's think time. */
@@ -112,6 +120,7 @@ export class S3Http {
   readonly #clock: Clock;
   readonly #retry: RetryEnvironment;
   readonly #inFlight: InFlightLimit;
+  readonly #watch: RequestWatch | undefined;
 
   readonly #requests: Record<string, number> = {};
   readonly #errors: Partial<Record<Fault, number>> = {};
@@ -134,6 +143,7 @@ export class S3Http {
     this.#clock = clock;
     this.#retry = { clock, random, policy: retry, sleep: pause };
     this.#inFlight = new InFlightLimit(maxInFlight);
+    this.#watch = config.watch;
   }
 
   stats(): StoreStats {
@@ -223,7 +233,9 @@ export class S3Http {
       timer = setTimeout(() => exchange.abort(this.#timeout(attempt.request, limitMs)), limitMs);
       const head = await exchange.head;
       if (head.status >= 300) throw this.#refusal(attempt, head, await exchange.collect());
-      return await use(exchange, head);
+      const used = await use(exchange, head);
+      this.#watch?.succeeded(attempt.request.operation);
+      return used;
     } catch (thrown) {
       throw this.#failed(attempt, thrown);
     } finally {
@@ -289,13 +301,14 @@ export class S3Http {
     const { operation, key } = request;
     const error = errorOfTransport(thrown, this.address.endpoint, { operation, bucket: this.address.bucket, key });
     this.#errors[error.fault] = (this.#errors[error.fault] ?? 0) + 1;
+    this.#watch?.failed(error, operation);
     return error;
   }
 
   #timeout({ operation, key }: S3Request, limitMs: number): DriverError {
     const { bucket, endpoint } = this.address;
     return new DriverError("timed_out", `${operation}: no answer from ${endpoint} in ${Math.round(limitMs)} ms`, {
-      context: { operation, bucket, key },
+      context: { operation, bucket, key, cause: "unreachable" satisfies Cause },
     });
   }
 
@@ -305,7 +318,8 @@ export class S3Http {
     const document = parseErrorDocument(body.toString("utf8"));
     const { bucket, endpoint, region } = this.address;
     const nowMs = this.#clock.now();
-    if (document.code === "RequestTimeTooSkewed") this.#lastSkewMs = (dateOf(headers) ?? nowMs) - nowMs;
+    const skewMs = (dateOf(headers) ?? nowMs) - nowMs;
+    if (document.code === "RequestTimeTooSkewed") this.#lastSkewMs = skewMs;
     const error = errorOfRefusal({
       ...{
         operation: request.operation,
@@ -322,6 +336,7 @@ export class S3Http {
       condition: document.condition,
       creating: request.headers?.["if-none-match"] !== undefined,
       replacing: request.headers?.["if-match"] !== undefined,
+      skewMs,
     } satisfies Refusal);
     const retryAfterMs = parseRetryAfter(headerOf(headers, "retry-after"), nowMs);
     return retryAfterMs === undefined ? error : withContext(error, { retryAfterMs });

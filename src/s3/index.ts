@@ -13,6 +13,7 @@ import type { StoreConfig } from "./store-config.ts";
 
 export { createBucketAdmin } from "./buckets.ts";
 export { environmentCredentials } from "./credentials.ts";
+export type { RequestWatch } from "./http.ts";
 export { readPasswdFile } from "./passwd-file.ts";
 export { probeStore, type StoreAbilities } from "./probe.ts";
 export { S3ObjectStore } from "./s3-object-store.ts";

@@ -8,7 +8,7 @@ import { BatchDelete, deleteObject } from "./delete-objects.ts";
 import { createConnections, type DispatcherConfig } from "./dispatcher.ts";
 import type { BodyLimits } from "./exchange.ts";
 import { getObject, headObject } from "./get-object.ts";
-import { S3Http, type StoreStats } from "./http.ts";
+import { type RequestWatch, S3Http, type StoreStats } from "./http.ts";
 import { type ListQuery, listObjects } from "./list.ts";
 import { abortUpload, beginUpload, completeUpload, copyPart, uploadPart } from "./multipart.ts";
 import type {
@@ -44,6 +44,7 @@ export interface S3StoreConfig extends AddressConfig {
   readonly copyLimits?: CopyLimits | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
+  readonly watch?: RequestWatch | undefined;
 }
 
 /** As many as S3 clients commonly hold against one bucket; with 8 MiB parts, 512 MiB in flight at most. */
@@ -60,13 +61,13 @@ export class S3ObjectStore implements ObjectStore {
 
   constructor(config: S3StoreConfig) {
     const { credentials, caBundle, proxy, maxInFlight = MAX_IN_FLIGHT, listMetadata = false, copyLimits = COPY_LIMITS } = config;
-    const { retry, bodyLimits, clock, random } = config;
+    const { retry, bodyLimits, clock, random, watch } = config;
     const address = addressOf(config);
     this.#route = { origin: address.origin, connections: maxInFlight, caBundle, proxy };
     const connections = createConnections(this.#route);
     this.name = `s3://${config.bucket}`;
     this.listMetadata = listMetadata;
-    this.#http = new S3Http({ address, credentials, ...connections, maxInFlight, retry, bodyLimits, clock, random });
+    this.#http = new S3Http({ address, credentials, ...connections, maxInFlight, retry, bodyLimits, clock, random, watch });
     this.#batchDelete = new BatchDelete(this.#http);
     this.#copyLimits = copyLimits;
   }

@@ -119,6 +119,8 @@ export class VfsWorld {
   readonly kernel: FakeKernelPort;
   readonly context: VfsContext;
   readonly log: ReturnType<typeof recordingLogger>;
+  /** What was said of uploads: how many files wait, and the last one's fault. */
+  readonly uploads: (readonly [waiting: number, fault: string | undefined])[] = [];
   readonly #given: WorldOptions;
   readonly #remains: Remains;
   #over = false;
@@ -243,6 +245,7 @@ export class VfsWorld {
       clock: this.clock,
       log: this.log,
       namespace: new SharedMutex(),
+      onUploads: (waiting, failure) => void this.uploads.push([waiting, waiting === 0 ? undefined : failure?.fault]),
     };
   }
 

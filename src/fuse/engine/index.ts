@@ -9,6 +9,7 @@
  */
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { causeOf } from "#core/causes.ts";
 import { systemClock } from "#core/clock.ts";
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
@@ -27,6 +28,7 @@ import { createSpool } from "#fuse/write/create-spool.ts";
 import { checkAccess, createObjectStore, probeObjectStore, renewAccess, type S3ObjectStore, type StoreAbilities } from "#s3/index.ts";
 import { createBridge } from "./bridge.ts";
 import type { EngineConfig, EngineReport, EngineRequest, EngineStatus, StoreAccess, StoreConfig } from "./protocol.ts";
+import { EngineTroubles } from "./troubles.ts";
 
 export { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
 
@@ -83,6 +85,7 @@ class Engine {
   readonly #context: VfsContext;
   readonly #channel: KernelChannel;
   readonly #fs: BucketFileSystem;
+  readonly #troubles: EngineTroubles;
   readonly #startedAt = new Date().toISOString();
 
   private constructor(config: EngineConfig, hooks: EngineHooks, parts: EngineParts) {
@@ -92,13 +95,19 @@ class Engine {
     this.#abilities = parts.abilities;
     this.#context = parts.context;
     this.#channel = parts.channel;
+    this.#troubles = parts.troubles;
     this.#fs = new BucketFileSystem(parts.context);
   }
 
   static async open(config: EngineConfig, hooks: EngineHooks): Promise<Engine> {
-    const store = createObjectStore(config.store);
+    const { log, report } = hooks;
+    const troubles = new EngineTroubles({
+      ...{ log, report, stateDir: config.stateDir },
+      askStore: () => checkAccess(store, config.store.prefix, { deadlineMs: ACCESS_DEADLINE_MS }),
+    });
+    const store = createObjectStore(config.store, { watch: troubles });
     mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-    const abilities = config.takeover ? knownAbilities(config) : await examineStore(store, config, hooks.log);
+    const abilities = config.takeover ? knownAbilities(config) : await troubles.probing(() => examineStore(store, config, log));
     store.listMetadata = abilities.listMetadata;
     const state = openStateStore({
       dir: join(config.stateDir, "journal"),
@@ -110,7 +119,8 @@ class Engine {
       store,
       abilities,
       channel,
-      context: createContext({ config, hooks, store, abilities, state, channel }),
+      troubles,
+      context: createContext({ config, hooks, store, abilities, state, channel, troubles }),
     });
     await engine.#fs.recover(config.takeover);
     return engine;
@@ -120,6 +130,7 @@ class Engine {
     this.#hooks.onRequest((request) => void this.#answer(request));
     const served = this.#channel.serve(createBridge(this.#fs));
     this.#hooks.report({ type: "ready" });
+    this.#troubles.start();
     await served;
     try {
       await this.#fs.destroy();
@@ -133,6 +144,7 @@ class Engine {
   }
 
   async #close(): Promise<void> {
+    this.#troubles.stop();
     const { readers, contents, attrs, state } = this.#context;
     await readers.close();
     await contents.close();
@@ -146,7 +158,8 @@ class Engine {
     this.#hooks.report(
       await this.#reply(request).catch((thrown: unknown): EngineReport => {
         const { fault, message } = DriverError.from(thrown);
-        return request.type === "flush" ? { type: "flushed", id, error: message } : { type: "done", id, refused: { fault, message } };
+        if (request.type === "flush") return { type: "flushed", id, error: message };
+        return { type: "done", id, refused: { fault, message, cause: causeOf(thrown) } };
       }),
     );
   }
@@ -210,6 +223,7 @@ interface EngineParts {
   readonly abilities: StoreAbilities;
   readonly channel: KernelChannel;
   readonly context: VfsContext;
+  readonly troubles: EngineTroubles;
 }
 
 /** Asks whether bucket, endpoint and keys are right, and which conditions the store obeys. A read-only mount writes no probe. */
@@ -262,12 +276,16 @@ interface ContextParts {
   readonly abilities: StoreAbilities;
   readonly state: StateStore;
   readonly channel: KernelChannel;
+  readonly troubles: EngineTroubles;
 }
 
-function createContext({ config, hooks, store, abilities, state, channel }: ContextParts): VfsContext {
+function createContext({ config, hooks, store, abilities, state, channel, troubles }: ContextParts): VfsContext {
   const { stateDir, options } = config;
   const log = hooks.log;
-  const note = (message: string, error: unknown) => log.warn({ error: DriverError.from(error) }, message);
+  const note = (message: string, error: unknown) => {
+    log.warn({ error: DriverError.from(error) }, message);
+    troubles.onDisk(error);
+  };
   const contents = createDiskContentCache({ dir: join(stateDir, "content"), limitBytes: config.cacheSizeBytes, log: note });
   const readers = createContentReaders({ store, cache: contents, memoryLimitBytes: READ_MEMORY_BYTES, log: note });
   return {
@@ -295,5 +313,6 @@ function createContext({ config, hooks, store, abilities, state, channel }: Cont
     clock: systemClock,
     log,
     namespace: new SharedMutex(),
+    onUploads: (waiting, failure) => troubles.onUploads(waiting, failure),
   };
 }

@@ -1,5 +1,6 @@
 /** What the parts of one mounted file system share: its store, its local folders, its options. Made once by the engine. */
 import type { Clock } from "#core/clock.ts";
+import type { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
 import type { SharedMutex } from "#core/mutex.ts";
 import type { AttrCache } from "#fuse/cache/attr-cache.ts";
@@ -53,4 +54,6 @@ export interface VfsContext {
    * rename then leaves behind would bring the old name back. Not re-entrant: taken once, where a request comes in.
    */
   readonly namespace: SharedMutex;
+  /** Hears how many closed files could not be uploaded and wait for another try, and why the last one could not. */
+  readonly onUploads?: ((waiting: number, failure: DriverError | undefined) => void) | undefined;
 }

@@ -28,6 +28,7 @@ export class Uploads {
   readonly #context: VfsContext;
   /** Closed files whose upload failed. */
   readonly #failed = new Set<Inode>();
+  #lastFailure: DriverError | undefined;
   #retryMs = FIRST_RETRY_MS;
   #timer: NodeJS.Timeout | undefined;
   #retire: (inode: Inode) => Promise<void> = async () => undefined;
@@ -172,6 +173,7 @@ export class Uploads {
   #onFailure(inode: Inode, error: DriverError): DriverError {
     const { log } = this.#context;
     if (!isFault(error, "stale", "exists", "not_found")) {
+      this.#lastFailure = error;
       log.error({ name: inode.name, error }, "upload failed; the data is kept and will be sent again");
       return error;
     }
@@ -197,6 +199,7 @@ export class Uploads {
   /** A closed file could not be uploaded: try again later, and again. */
   retryLater(inode: Inode): void {
     this.#failed.add(inode);
+    this.#tell();
     this.#timer ??= setTimeout(() => void this.#retryAll(), this.#retryMs).unref();
   }
 
@@ -204,6 +207,7 @@ export class Uploads {
     this.#timer = undefined;
     const before = this.#failed.size;
     for (const inode of [...this.#failed]) await this.#retry(inode);
+    this.#tell();
     this.#retryMs = this.#failed.size < before ? FIRST_RETRY_MS : Math.min(this.#retryMs * 2, LAST_RETRY_MS);
     if (this.#failed.size > 0) this.#timer ??= setTimeout(() => void this.#retryAll(), this.#retryMs).unref();
   }
@@ -264,6 +268,11 @@ export class Uploads {
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     for (const inode of [...this.#failed]) await this.#retry(inode);
+    this.#tell();
+  }
+
+  #tell(): void {
+    this.#context.onUploads?.(this.#failed.size, this.#lastFailure);
   }
 
   stop(): void {

@@ -100,6 +100,16 @@ describe("TroubleWatch", () => {
     expect(told()).toEqual(["recovered connection_refused"]);
   });
 
+  it("takes an answer such as 404 for a sign of life", () => {
+    const { watch, told, later } = watching();
+    watch.failed(error("no_bucket", "no_bucket"));
+    later(31);
+    watch.failed(new DriverError("internal", "a fault of ours"));
+    expect(told()).toEqual(["trouble no_bucket"]);
+    watch.failed(new DriverError("not_found", "no such key", { context: { status: 404 } }), "HeadObject");
+    expect(told()).toEqual(["recovered no_bucket"]);
+  });
+
   it("takes no notice of errors that are ordinary answers", () => {
     const { watch, told } = watching();
     watch.failed(new DriverError("not_found", "no such key"));

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Etag } from "#core/brand.ts";
+import type { DriverError } from "#core/errors.ts";
 import { createObjectStore } from "#s3/index.ts";
 import { answer, refuse, type Script, type ScriptedS3, startScriptedS3 } from "../../support/scripted-s3.ts";
 import { bytesOf, fails, textOf } from "../../support/store-assertions.ts";
@@ -53,6 +54,33 @@ describe("S3Http", () => {
       requestId: "R1",
     });
     expect(s3.seen.length).toBe(1);
+  });
+
+  it("says how each attempt ended, with what a person can mend", async () => {
+    const heard: string[] = [];
+    const watch = {
+      failed: (error: DriverError, operation: string) => void heard.push(`${operation} ${error.context.cause}`),
+      succeeded: (operation: string) => void heard.push(`${operation} done`),
+    };
+    const s3 = await scripted((_, response, count) => {
+      if (count === 1) refuse(response, 503, "SlowDown");
+      else if (count === 2) refuse(response, 403, "AccessDenied");
+      else answer(response);
+    });
+    const store = s3.store({ watch });
+    await fails(store.list({ prefix: "" }), "denied");
+    await store.put("key", Buffer.from("x"));
+    expect(heard).toEqual(["ListObjectsV2 throttled", "ListObjectsV2 access_denied", "PutObject done"]);
+  });
+
+  it("takes a refused key for a wrong clock where the server's date is far off", async () => {
+    const s3 = await scripted((_, response) => {
+      response.setHeader("date", new Date(Date.now() - 3_600_000).toUTCString());
+      refuse(response, 403, "SignatureDoesNotMatch");
+    });
+    const error = await fails(s3.store().list({ prefix: "" }), "unauthenticated");
+    expect(error.context.cause).toBe("clock_skew");
+    expect(error.message).toContain("this machine's clock is 60 min fast");
   });
 
   it("gives up after the last attempt", async () => {

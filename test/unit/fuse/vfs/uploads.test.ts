@@ -35,8 +35,10 @@ for (const passthrough of [false, true]) {
       world.clock.advance(10 * METADATA_TTL_MS);
       expect(await world.user.readdir("")).toEqual(["f"]);
       expect(world.fs.usage().dirtyFiles).toBe(1);
+      expect(world.uploads.at(-1)).toEqual([1, "unavailable"]);
       failing.mend();
       await world.fs.syncAll();
+      expect(world.uploads.at(-1)).toEqual([0, undefined]);
       expect(memory.text("f")).toBe("data");
       expect(world.fs.usage().dirtyFiles).toBe(0);
       expect(world.kernel.registered).toBe(0);
