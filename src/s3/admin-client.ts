@@ -1,5 +1,6 @@
 /** The AWS SDK's client as bucket administration uses it, made to suit servers other than AWS's. */
 import { createHash } from "node:crypto";
+import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { getCACertificates } from "node:tls";
 import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
@@ -15,6 +16,7 @@ const REQUEST_MS = 30_000;
 export function createAdminClient(sdk: typeof import("@aws-sdk/client-s3"), config: BucketAdminConfig, special: S3ClientConfig): S3Client {
   const { endpoint, caBundle, pathStyle = endpoint !== undefined, credentials } = config;
   const ca = caBundle === undefined ? {} : { ca: [...getCACertificates("default"), ...getCACertificates("system"), caBundle] };
+  const agent = { keepAlive: true, proxyEnv: proxyEnvironment(config.proxy) };
   const client = new sdk.S3Client({
     ...(endpoint === undefined ? { followRegionRedirects: true } : { endpoint }),
     ...(credentials === undefined
@@ -23,7 +25,10 @@ export function createAdminClient(sdk: typeof import("@aws-sdk/client-s3"), conf
     ...{ forcePathStyle: pathStyle, maxAttempts: ATTEMPTS },
     // Servers other than AWS's do not all know the newer checksums.
     ...{ requestChecksumCalculation: "WHEN_REQUIRED", responseChecksumValidation: "WHEN_REQUIRED" },
-    requestHandler: { connectionTimeout: CONNECT_MS, requestTimeout: REQUEST_MS, httpsAgent: new HttpsAgent({ keepAlive: true, ...ca }) },
+    requestHandler: {
+      ...{ connectionTimeout: CONNECT_MS, requestTimeout: REQUEST_MS },
+      ...{ httpAgent: new HttpAgent(agent), httpsAgent: new HttpsAgent({ ...agent, ...ca }) },
+    },
     ...special,
   });
   client.middlewareStack.add(
@@ -36,6 +41,11 @@ export function createAdminClient(sdk: typeof import("@aws-sdk/client-s3"), conf
     { step: "build", name: "widerCompatibility", override: true },
   );
   return client;
+}
+
+/** One proxy for everything, or the environment's. */
+function proxyEnvironment(proxy: string | undefined): NodeJS.ProcessEnv {
+  return proxy === undefined ? process.env : { HTTP_PROXY: proxy, HTTPS_PROXY: proxy };
 }
 
 /** The SDK's request before it is signed. */

@@ -45,6 +45,33 @@ export interface UploadCursor {
 export interface SmallObject {
   readonly body: Uint8Array;
   readonly etag: Etag;
+  /** Undefined where the store does not say, which on AWS means STANDARD. */
+  readonly storageClass?: string | undefined;
+}
+
+/** How new objects of a bucket are encrypted at the store. */
+export interface BucketEncryption {
+  /** SSE-S3 or SSE-KMS. */
+  readonly algorithm: "AES256" | "aws:kms";
+  /** As given to the store, which may answer it in another form. */
+  readonly kmsKeyId?: string | undefined;
+}
+
+/** What a bucket does by itself, to all its objects or to those of some sizes. */
+export interface LifecycleRule {
+  readonly id: string;
+  /** Only objects larger than so many bytes. */
+  readonly sizeOver?: number | undefined;
+  /** Only objects smaller than so many bytes. */
+  readonly sizeUnder?: number | undefined;
+  /** Days from the last write to the deletion. */
+  readonly expireDays?: number | undefined;
+  /** Days from a version's replacement to its deletion. */
+  readonly noncurrentDays?: number | undefined;
+  /** Delete a delete marker that is alone. */
+  readonly dropLoneMarkers?: boolean | undefined;
+  /** Days from an upload's beginning to its end. */
+  readonly abortUploadsDays?: number | undefined;
 }
 
 export interface VersionDeleteFailure {
@@ -53,7 +80,36 @@ export interface VersionDeleteFailure {
   readonly error: Error;
 }
 
-export interface BucketAdmin {
+/** The settings of a bucket. What the server does not have is the fault `not_implemented`, or a refusal of its own. */
+export interface BucketSettings {
+  getVersioning(bucket: string, options?: CallOptions): Promise<Versioning>;
+  setVersioning(bucket: string, state: "Enabled" | "Suspended", options?: CallOptions): Promise<void>;
+
+  /** All tags of the bucket; an empty record when it has none (NoSuchTagSet). */
+  getTags(bucket: string, options?: CallOptions): Promise<Readonly<Record<string, string>>>;
+  /** Replaces all tags of the bucket. */
+  setTags(bucket: string, tags: Readonly<Record<string, string>>, options?: CallOptions): Promise<void>;
+
+  /** Undefined when none is set. */
+  getEncryption(bucket: string, options?: CallOptions): Promise<BucketEncryption | undefined>;
+  setEncryption(bucket: string, encryption: BucketEncryption, options?: CallOptions): Promise<void>;
+
+  /** An empty list when there are none. What a rule has beyond a LifecycleRule is left out. */
+  getLifecycle(bucket: string, options?: CallOptions): Promise<readonly LifecycleRule[]>;
+  /** Replaces all rules of the bucket. */
+  setLifecycle(bucket: string, rules: readonly LifecycleRule[], options?: CallOptions): Promise<void>;
+
+  /** True when all four kinds of public access are blocked. */
+  getPublicAccessBlock(bucket: string, options?: CallOptions): Promise<boolean>;
+  /** Blocks all four. */
+  setPublicAccessBlock(bucket: string, options?: CallOptions): Promise<void>;
+
+  /** The policy as JSON, in the server's spelling; undefined when there is none. */
+  getPolicy(bucket: string, options?: CallOptions): Promise<string | undefined>;
+  setPolicy(bucket: string, policy: string, options?: CallOptions): Promise<void>;
+}
+
+export interface BucketAdmin extends BucketSettings {
   /** For messages: the endpoint's URL, without credentials. */
   readonly name: string;
 
@@ -73,14 +129,6 @@ export interface BucketAdmin {
   headBucket(bucket: string, options?: CallOptions): Promise<void>;
   /** Deletes an empty bucket; a missing one is success; one that is not empty is the fault `in_use`. */
   deleteBucket(bucket: string, options?: CallOptions): Promise<void>;
-
-  getVersioning(bucket: string, options?: CallOptions): Promise<Versioning>;
-  setVersioning(bucket: string, state: "Enabled" | "Suspended", options?: CallOptions): Promise<void>;
-
-  /** All tags of the bucket; an empty record when it has none (NoSuchTagSet). */
-  getTags(bucket: string, options?: CallOptions): Promise<Readonly<Record<string, string>>>;
-  /** Replaces all tags of the bucket. */
-  setTags(bucket: string, tags: Readonly<Record<string, string>>, options?: CallOptions): Promise<void>;
 
   /** A page of at most `maxKeys` (1 to 1000, default 1000) current keys. */
   listKeys(
@@ -105,10 +153,10 @@ export interface BucketAdmin {
     options?: CallOptions,
   ): Promise<readonly VersionDeleteFailure[]>;
 
-  /** A page of unfinished multipart uploads. */
+  /** A page of unfinished multipart uploads, of all keys or those with the prefix. A page may be empty and not the last. */
   listUploads(
     bucket: string,
-    query?: { readonly cursor?: UploadCursor | undefined; readonly maxUploads?: number },
+    query?: { readonly prefix?: string; readonly cursor?: UploadCursor | undefined; readonly maxUploads?: number },
     options?: CallOptions,
   ): Promise<AdminPage<{ readonly key: string; readonly uploadId: string }, UploadCursor>>;
   /** Ends an upload and frees its parts; a missing upload is success. */
@@ -121,8 +169,10 @@ export interface BucketAdmin {
     bucket: string,
     key: string,
     body: Uint8Array,
-    options?: CallOptions & { readonly ifNoneMatch?: "*"; readonly contentType?: string },
+    options?: CallOptions & { readonly ifNoneMatch?: "*"; readonly contentType?: string; readonly storageClass?: string },
   ): Promise<{ readonly etag: Etag }>;
+  /** Copies an object of any size inside the bucket, with headers, metadata and storage class; a missing source is `not_found`. */
+  copyObject(bucket: string, source: string, target: string, options?: CallOptions): Promise<void>;
 
   /** Closes connections. */
   close(): Promise<void>;
@@ -137,6 +187,8 @@ export interface BucketAdminConfig {
   readonly pathStyle?: boolean | undefined;
   /** PEM of additional certificate authorities. */
   readonly caBundle?: string | undefined;
+  /** URL of an HTTP proxy; it may hold a password. Undefined: what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say. */
+  readonly proxy?: string | undefined;
   /** Undefined means the usual AWS chain (environment, profile, web identity, instance role). */
   readonly credentials?:
     | { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string | undefined }

@@ -2,12 +2,10 @@
  * `BucketAdmin` on the AWS SDK, which is loaded at the first call. Administration is rare and wide (versions, tags,
  * regions, uploads); the SDK knows all of it, and its cost per call does not matter here.
  */
-import type { S3Client, S3ClientConfig, S3ServiceException } from "@aws-sdk/client-s3";
+import type { S3ClientConfig, StorageClass } from "@aws-sdk/client-s3";
 import type { Etag } from "#core/brand.ts";
-import type { Cause } from "#core/causes.ts";
 import { DriverError } from "#core/errors.ts";
-import { awsEndpoint } from "./address.ts";
-import { createAdminClient } from "./admin-client.ts";
+import { orFault } from "./admin-calls.ts";
 import type {
   AdminPage,
   BucketAdmin,
@@ -17,29 +15,14 @@ import type {
   UploadCursor,
   VersionCursor,
   VersionDeleteFailure,
-  Versioning,
 } from "./bucket-admin.ts";
-import { errorOfRefusal, errorOfTransport, saysNoTags, saysOwnBucket } from "./errors.ts";
+import { SdkBucketSettings } from "./bucket-settings.ts";
+import { createCredentialProvider } from "./credentials.ts";
+import { errorOfRefusal, saysOwnBucket } from "./errors.ts";
 import type { CallOptions } from "./object-store.ts";
+import { S3ObjectStore } from "./s3-object-store.ts";
+import type { CredentialSource } from "./store-config.ts";
 
-type Sdk = typeof import("@aws-sdk/client-s3");
-
-/** What a call is about, for its error. */
-interface About {
-  readonly operation: string;
-  readonly bucket: string;
-  readonly key?: string;
-}
-
-/** What a call is made with. */
-interface Tools {
-  readonly sdk: Sdk;
-  readonly client: S3Client;
-  readonly call: { readonly abortSignal: AbortSignal };
-}
-
-/** Administration is in no application's way: it may wait out a slow server. */
-const DEADLINE_MS = 60_000;
 /** The mark of a bucket has a few hundred bytes. */
 const SMALL_OBJECT_BYTES = 1 << 20;
 /** Single deletes at a time, where the server has no DeleteObjects. */
@@ -50,16 +33,18 @@ export function createBucketAdmin(config: BucketAdminConfig): BucketAdmin {
   return new SdkBucketAdmin(config);
 }
 
-class SdkBucketAdmin implements BucketAdmin {
-  readonly name: string;
+class SdkBucketAdmin extends SdkBucketSettings implements BucketAdmin {
   readonly #config: BucketAdminConfig;
-  readonly #region: string;
-  readonly #clients = new Map<string, Promise<S3Client>>();
+  /** The data path's clients, for copies: they know how to copy what is too large for one request. */
+  readonly #stores = new Map<string, S3ObjectStore>();
 
   constructor(config: BucketAdminConfig) {
+    super(config);
     this.#config = config;
-    this.#region = config.region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? "us-east-1";
-    this.name = config.endpoint ?? awsEndpoint(this.#region);
+  }
+
+  get name(): string {
+    return this.calls.name;
   }
 
   async ping(options: CallOptions = {}): Promise<void> {
@@ -68,28 +53,30 @@ class SdkBucketAdmin implements BucketAdmin {
       credentials: { accessKeyId: "none", secretAccessKey: "none" },
       signer: { sign: async (request) => request },
     };
-    await this.#run(
-      { operation: "ListBuckets", bucket: "" },
-      options,
-      ({ sdk, client, call }) => client.send(new sdk.ListBucketsCommand({}), call),
-      unsigned,
-    ).catch((error: DriverError) => {
-      const status = Number(error.context.status ?? 0);
-      if (status === 0 || status >= 500) throw error;
-    });
+    await this.calls
+      .run(
+        { operation: "ListBuckets", bucket: "" },
+        options,
+        ({ sdk, client, call }) => client.send(new sdk.ListBucketsCommand({}), call),
+        { client: unsigned },
+      )
+      .catch((error: DriverError) => {
+        const status = Number(error.context.status ?? 0);
+        if (status === 0 || status >= 500) throw error;
+      });
   }
 
   async createBucket(bucket: string, options: CallOptions & { readonly region?: string | undefined } = {}): Promise<"created" | "owned"> {
-    const region = options.region ?? this.#region;
+    const region = options.region ?? this.calls.region;
     // AWS takes a constraint only at that region's endpoint; elsewhere there is one endpoint.
     const client = this.#config.endpoint === undefined ? { region } : {};
     const constraint = region === "us-east-1" ? {} : { CreateBucketConfiguration: { LocationConstraint: region as never } };
     try {
-      await this.#run(
+      await this.calls.run(
         { operation: "CreateBucket", bucket },
         options,
         (tools) => tools.client.send(new tools.sdk.CreateBucketCommand({ Bucket: bucket, ...constraint }), tools.call),
-        client,
+        { client },
       );
       return "created";
     } catch (error) {
@@ -99,52 +86,16 @@ class SdkBucketAdmin implements BucketAdmin {
   }
 
   async headBucket(bucket: string, options: CallOptions = {}): Promise<void> {
-    await this.#run({ operation: "HeadBucket", bucket }, options, ({ sdk, client, call }) =>
+    await this.calls.run({ operation: "HeadBucket", bucket }, options, ({ sdk, client, call }) =>
       client.send(new sdk.HeadBucketCommand({ Bucket: bucket }), call),
     );
   }
 
   async deleteBucket(bucket: string, options: CallOptions = {}): Promise<void> {
     const about = { operation: "DeleteBucket", bucket };
-    await this.#run(about, options, ({ sdk, client, call }) => client.send(new sdk.DeleteBucketCommand({ Bucket: bucket }), call)).catch(
-      orFault("no_bucket"),
-    );
-  }
-
-  async getVersioning(bucket: string, options: CallOptions = {}): Promise<Versioning> {
-    const about = { operation: "GetBucketVersioning", bucket };
-    const { Status } = await this.#run(about, options, ({ sdk, client, call }) =>
-      client.send(new sdk.GetBucketVersioningCommand({ Bucket: bucket }), call),
-    );
-    return Status ?? "Off";
-  }
-
-  async setVersioning(bucket: string, state: "Enabled" | "Suspended", options: CallOptions = {}): Promise<void> {
-    const input = { Bucket: bucket, VersioningConfiguration: { Status: state } };
-    await this.#run({ operation: "PutBucketVersioning", bucket }, options, ({ sdk, client, call }) =>
-      client.send(new sdk.PutBucketVersioningCommand(input), call),
-    );
-  }
-
-  async getTags(bucket: string, options: CallOptions = {}): Promise<Readonly<Record<string, string>>> {
-    const about = { operation: "GetBucketTagging", bucket };
-    try {
-      const { TagSet = [] } = await this.#run(about, options, ({ sdk, client, call }) =>
-        client.send(new sdk.GetBucketTaggingCommand({ Bucket: bucket }), call),
-      );
-      return Object.fromEntries(TagSet.map(({ Key = "", Value = "" }) => [Key, Value]));
-    } catch (error) {
-      if (saysNoTags(error)) return {};
-      throw error;
-    }
-  }
-
-  async setTags(bucket: string, tags: Readonly<Record<string, string>>, options: CallOptions = {}): Promise<void> {
-    const TagSet = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
-    const input = { Bucket: bucket, Tagging: { TagSet } };
-    await this.#run({ operation: "PutBucketTagging", bucket }, options, ({ sdk, client, call }) =>
-      client.send(new sdk.PutBucketTaggingCommand(input), call),
-    );
+    await this.calls
+      .run(about, options, ({ sdk, client, call }) => client.send(new sdk.DeleteBucketCommand({ Bucket: bucket }), call))
+      .catch(orFault("no_bucket"));
   }
 
   async listKeys(
@@ -160,7 +111,7 @@ class SdkBucketAdmin implements BucketAdmin {
       EncodingType: "url" as const,
     };
     const about = { operation: "ListObjectsV2", bucket };
-    const page = await this.#run(about, options, ({ sdk, client, call }) => client.send(new sdk.ListObjectsV2Command(input), call));
+    const page = await this.calls.run(about, options, ({ sdk, client, call }) => client.send(new sdk.ListObjectsV2Command(input), call));
     const items = (page.Contents ?? []).map(({ Key = "" }) => decodeListed(Key, page.EncodingType));
     return { items, ...(page.IsTruncated && page.NextContinuationToken ? { next: page.NextContinuationToken } : {}) };
   }
@@ -176,7 +127,9 @@ class SdkBucketAdmin implements BucketAdmin {
       ...{ KeyMarker: cursor?.keyMarker, VersionIdMarker: cursor?.versionIdMarker },
     };
     const about = { operation: "ListObjectVersions", bucket };
-    const page = await this.#run(about, options, ({ sdk, client, call }) => client.send(new sdk.ListObjectVersionsCommand(input), call));
+    const page = await this.calls.run(about, options, ({ sdk, client, call }) =>
+      client.send(new sdk.ListObjectVersionsCommand(input), call),
+    );
     const itemOf =
       (isDeleteMarker: boolean) => (one: { Key?: string | undefined; VersionId?: string | undefined; IsLatest?: boolean | undefined }) => ({
         ...{ key: decodeListed(one.Key ?? "", page.EncodingType), versionId: one.VersionId ?? "null" },
@@ -197,11 +150,11 @@ class SdkBucketAdmin implements BucketAdmin {
     const Objects = targets.map(({ key, versionId }) => ({ Key: key, VersionId: versionId }));
     const about = { operation: "DeleteObjects", bucket };
     try {
-      const { Errors = [] } = await this.#run(about, options, ({ sdk, client, call }) =>
+      const { Errors = [] } = await this.calls.run(about, options, ({ sdk, client, call }) =>
         client.send(new sdk.DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }), call),
       );
       return Errors.flatMap(({ Key: key = "", VersionId, Code: code = "", Message: message = "" }) => {
-        const error = errorOfRefusal({ ...about, status: 200, code, message, key, endpoint: this.name, region: this.#region });
+        const error = errorOfRefusal({ ...about, status: 200, code, message, key, endpoint: this.name, region: this.calls.region });
         return error.fault === "not_found" ? [] : [{ key, error, ...(VersionId ? { versionId: VersionId } : {}) }];
       });
     } catch (error) {
@@ -210,22 +163,30 @@ class SdkBucketAdmin implements BucketAdmin {
     }
   }
 
+  /**
+   * The prefix is not left to the server: MinIO takes it for a whole key. The listing begins at it, and ends where a server that lists in
+   * order is past it; one that does not is read whole.
+   */
   async listUploads(
     bucket: string,
-    { cursor, maxUploads }: { readonly cursor?: UploadCursor | undefined; readonly maxUploads?: number } = {},
+    query: { readonly prefix?: string; readonly cursor?: UploadCursor | undefined; readonly maxUploads?: number } = {},
     options: CallOptions = {},
   ): Promise<AdminPage<{ readonly key: string; readonly uploadId: string }, UploadCursor>> {
+    const { prefix = "", cursor = prefix === "" ? undefined : { keyMarker: prefix }, maxUploads } = query;
     const input = {
       ...{ Bucket: bucket, MaxUploads: maxUploads, EncodingType: "url" as const },
       ...{ KeyMarker: cursor?.keyMarker, UploadIdMarker: cursor?.uploadIdMarker },
     };
     const about = { operation: "ListMultipartUploads", bucket };
-    const page = await this.#run(about, options, ({ sdk, client, call }) => client.send(new sdk.ListMultipartUploadsCommand(input), call));
-    const items = (page.Uploads ?? []).map(({ Key = "", UploadId: uploadId = "" }) => ({
+    const page = await this.calls.run(about, options, ({ sdk, client, call }) =>
+      client.send(new sdk.ListMultipartUploadsCommand(input), call),
+    );
+    const all = (page.Uploads ?? []).map(({ Key = "", UploadId: uploadId = "" }) => ({
       key: decodeListed(Key, page.EncodingType),
       uploadId,
     }));
-    if (!page.IsTruncated || page.NextKeyMarker === undefined) return { items };
+    const items = all.filter(({ key }) => key.startsWith(prefix));
+    if (!page.IsTruncated || page.NextKeyMarker === undefined || isPast(prefix, all)) return { items };
     const keyMarker = decodeListed(page.NextKeyMarker, page.EncodingType);
     return { items, next: { keyMarker, ...(page.NextUploadIdMarker ? { uploadIdMarker: page.NextUploadIdMarker } : {}) } };
   }
@@ -237,14 +198,19 @@ class SdkBucketAdmin implements BucketAdmin {
   ): Promise<void> {
     const input = { Bucket: bucket, Key: key, UploadId: uploadId };
     const about = { operation: "AbortMultipartUpload", bucket, key };
-    await this.#run(about, options, ({ sdk, client, call }) => client.send(new sdk.AbortMultipartUploadCommand(input), call)).catch(
-      orFault("not_found"),
-    );
+    await this.calls
+      .run(about, options, ({ sdk, client, call }) => client.send(new sdk.AbortMultipartUploadCommand(input), call))
+      .catch(orFault("not_found"));
   }
 
   async readObject(bucket: string, key: string, options: CallOptions = {}): Promise<SmallObject> {
-    return this.#run({ operation: "GetObject", bucket, key }, options, async ({ sdk, client, call }) => {
-      const { Body, ETag = "", ContentLength = 0 } = await client.send(new sdk.GetObjectCommand({ Bucket: bucket, Key: key }), call);
+    return this.calls.run({ operation: "GetObject", bucket, key }, options, async ({ sdk, client, call }) => {
+      const {
+        Body,
+        ETag = "",
+        ContentLength = 0,
+        StorageClass,
+      } = await client.send(new sdk.GetObjectCommand({ Bucket: bucket, Key: key }), call);
       if (ContentLength > SMALL_OBJECT_BYTES) {
         (Body as { destroy?: () => void } | undefined)?.destroy?.();
         throw new DriverError(
@@ -253,7 +219,8 @@ class SdkBucketAdmin implements BucketAdmin {
           { context: { bucket, key } },
         );
       }
-      return { body: (await Body?.transformToByteArray()) ?? new Uint8Array(), etag: ETag as Etag };
+      const body = (await Body?.transformToByteArray()) ?? new Uint8Array();
+      return { body, etag: ETag as Etag, ...(StorageClass === undefined ? {} : { storageClass: StorageClass }) };
     });
   }
 
@@ -261,24 +228,47 @@ class SdkBucketAdmin implements BucketAdmin {
     bucket: string,
     key: string,
     body: Uint8Array,
-    options: CallOptions & { readonly ifNoneMatch?: "*"; readonly contentType?: string } = {},
+    options: CallOptions & { readonly ifNoneMatch?: "*"; readonly contentType?: string; readonly storageClass?: string } = {},
   ): Promise<{ readonly etag: Etag }> {
-    const input = { Bucket: bucket, Key: key, Body: body, ContentType: options.contentType, IfNoneMatch: options.ifNoneMatch };
+    const { ifNoneMatch, contentType, storageClass } = options;
+    const input = {
+      ...{ Bucket: bucket, Key: key, Body: body, ContentType: contentType, IfNoneMatch: ifNoneMatch },
+      StorageClass: storageClass as StorageClass | undefined,
+    };
     const about = { operation: "PutObject", bucket, key };
-    const { ETag = "" } = await this.#run(
+    const { ETag = "" } = await this.calls.run(
       about,
       options,
       ({ sdk, client, call }) => client.send(new sdk.PutObjectCommand(input), call),
-      {},
-      options.ifNoneMatch === "*",
+      { creating: options.ifNoneMatch === "*" },
     );
     return { etag: ETag as Etag };
   }
 
+  async copyObject(bucket: string, source: string, target: string, options: CallOptions = {}): Promise<void> {
+    const store = this.#store(bucket);
+    const { size, headers, metadata } = await store.head(source, options);
+    // Not every server copies the empty object of a directory; and a copy without headers gets the bucket's storage class.
+    if (size === 0) await store.put(target, new Uint8Array(0), { ...options, headers, metadata });
+    else await store.copy(source, target, { ...options, sourceSize: size, replace: { headers, metadata } });
+  }
+
   async close(): Promise<void> {
-    const clients = await Promise.allSettled(this.#clients.values());
-    this.#clients.clear();
-    for (const client of clients) if (client.status === "fulfilled") client.value.destroy();
+    await this.calls.close();
+    await Promise.all([...this.#stores.values()].map((store) => store.close()));
+    this.#stores.clear();
+  }
+
+  #store(bucket: string): S3ObjectStore {
+    const { endpoint, pathStyle, caBundle, proxy, credentials } = this.#config;
+    const found =
+      this.#stores.get(bucket) ??
+      new S3ObjectStore({
+        ...{ bucket, endpoint, pathStyle, caBundle, proxy, region: this.calls.region },
+        credentials: createCredentialProvider(credentials === undefined ? { kind: "chain" } : staticKeys(credentials)),
+      });
+    this.#stores.set(bucket, found);
+    return found;
   }
 
   async #deleteSingly(
@@ -292,9 +282,10 @@ class SdkBucketAdmin implements BucketAdmin {
       for (let target = targets[next++]; target !== undefined; target = targets[next++]) {
         const { key, versionId } = target;
         const input = { Bucket: bucket, Key: key, VersionId: versionId };
-        await this.#run({ operation: "DeleteObject", bucket, key }, options, ({ sdk, client, call }) =>
-          client.send(new sdk.DeleteObjectCommand(input), call),
-        )
+        await this.calls
+          .run({ operation: "DeleteObject", bucket, key }, options, ({ sdk, client, call }) =>
+            client.send(new sdk.DeleteObjectCommand(input), call),
+          )
           .catch(orFault("not_found"))
           .catch((error: Error) => failures.push({ key, error, ...(versionId === undefined ? {} : { versionId }) }));
       }
@@ -302,56 +293,10 @@ class SdkBucketAdmin implements BucketAdmin {
     await Promise.all(Array.from({ length: Math.min(PARALLEL_DELETES, targets.length) }, worker));
     return failures;
   }
+}
 
-  /** One call: a deadline, a client, and faults for what it throws. */
-  async #run<T>(
-    about: About,
-    { signal, deadlineMs = DEADLINE_MS }: CallOptions,
-    make: (tools: Tools) => Promise<T>,
-    client: S3ClientConfig = {},
-    creating = false,
-  ): Promise<T> {
-    const timeout = AbortSignal.timeout(deadlineMs);
-    try {
-      const sdk = await import("@aws-sdk/client-s3");
-      const abortSignal = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
-      return await make({ sdk, client: await this.#client(sdk, client), call: { abortSignal } });
-    } catch (thrown) {
-      if (timeout.aborted && !signal?.aborted) {
-        throw new DriverError("timed_out", `${about.operation}: no answer from ${this.name} in ${deadlineMs} ms`, {
-          context: { ...about, cause: "unreachable" satisfies Cause },
-          cause: thrown,
-        });
-      }
-      throw this.#errorOf(thrown, about, creating);
-    }
-  }
-
-  #client(sdk: Sdk, special: S3ClientConfig): Promise<S3Client> {
-    const kind = special.signer ? "unsigned" : String(special.region ?? this.#region);
-    const found = this.#clients.get(kind) ?? Promise.resolve(createAdminClient(sdk, this.#config, { region: this.#region, ...special }));
-    this.#clients.set(kind, found);
-    return found;
-  }
-
-  #errorOf(thrown: unknown, about: About, creating: boolean): DriverError {
-    if (thrown instanceof DriverError) return thrown;
-    const { name, message, $metadata, $response } = thrown as Partial<S3ServiceException> & Error;
-    const status = $metadata?.httpStatusCode;
-    if (status === undefined) return errorOfTransport(thrown, this.name, { ...about });
-    return errorOfRefusal(
-      {
-        ...{ ...about, status, creating, endpoint: this.name, region: this.#region, requestId: $metadata?.requestId },
-        // Without a body the SDK makes up a name and a message.
-        ...(/^(?:Unknown|UnknownError|\d+)$/.test(name)
-          ? { code: "", message: "" }
-          : { code: name, message: message === "UnknownError" ? "" : message }),
-        rightRegion: $response?.headers["x-amz-bucket-region"],
-        skewMs: skewOf($response?.headers["date"]),
-      },
-      thrown,
-    );
-  }
+function staticKeys({ accessKeyId, secretAccessKey, sessionToken }: NonNullable<BucketAdminConfig["credentials"]>): CredentialSource {
+  return { kind: "static", accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
 }
 
 /** The SDK decodes XML but not the URL encoding that was asked for. */
@@ -359,15 +304,9 @@ function decodeListed(text: string, encoding: string | undefined): string {
   return encoding === "url" ? decodeURIComponent(text.replaceAll("+", " ")) : text;
 }
 
-/** The server's clock less ours. */
-function skewOf(date: string | undefined): number | undefined {
-  const ms = Date.parse(date ?? "") - Date.now();
-  return Number.isNaN(ms) ? undefined : ms;
-}
-
-/** Takes one fault for success. */
-function orFault(fault: "not_found" | "no_bucket"): (error: unknown) => void {
-  return (error) => {
-    if (!(error instanceof DriverError && error.fault === fault)) throw error;
-  };
+/** True when these keys are in order and the last one comes after all that begin with the prefix. */
+function isPast(prefix: string, uploads: readonly { readonly key: string }[]): boolean {
+  const last = uploads.at(-1)?.key ?? "";
+  const sorted = uploads.every(({ key }, index) => index === 0 || (uploads[index - 1]?.key ?? "") <= key);
+  return prefix !== "" && sorted && last > prefix && !last.startsWith(prefix);
 }

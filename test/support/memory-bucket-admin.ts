@@ -1,11 +1,20 @@
 /**
  * A `BucketAdmin` in memory. By default it keeps every promise of the interface; its options make it the lesser servers that
- * exist: without versions (the call missing, or answered as if empty), without tags, without conditional writes.
+ * exist: without versions (the call missing, or answered as if empty), without tags, without conditional writes, without settings (the
+ * calls missing, refused, or taken and ignored), without storage classes.
  */
 import { createHash } from "node:crypto";
 import type { Etag } from "#core/brand.ts";
 import { DriverError } from "#core/errors.ts";
-import type { BucketAdmin, ObjectVersion, SmallObject, VersionDeleteFailure, Versioning } from "#s3/bucket-admin.ts";
+import type {
+  BucketAdmin,
+  BucketEncryption,
+  LifecycleRule,
+  ObjectVersion,
+  SmallObject,
+  VersionDeleteFailure,
+  Versioning,
+} from "#s3/bucket-admin.ts";
 import type { CallOptions } from "#s3/object-store.ts";
 
 export interface MemoryBucketAdminOptions {
@@ -13,6 +22,10 @@ export interface MemoryBucketAdminOptions {
   readonly versions?: "full" | "missing" | "ignored";
   readonly tags?: boolean;
   readonly conditionalWrites?: boolean;
+  /** Encryption, lifecycle, public access block, policy. */
+  readonly settings?: "full" | "missing" | "refused" | "ignored";
+  /** Those that the store knows; any other is kept as STANDARD. */
+  readonly storageClasses?: readonly string[];
   /** Items a page; S3 has 1,000. */
   readonly pageSize?: number;
 }
@@ -22,6 +35,7 @@ interface StoredVersion {
   readonly versionId: string;
   /** Undefined for a delete marker. */
   readonly body: Uint8Array | undefined;
+  readonly storageClass?: string;
 }
 
 export interface MemoryBucket {
@@ -31,6 +45,10 @@ export interface MemoryBucket {
   versions: StoredVersion[];
   uploads: { key: string; uploadId: string }[];
   region: string | undefined;
+  encryption?: BucketEncryption;
+  lifecycle?: readonly LifecycleRule[];
+  publicAccessBlock?: boolean;
+  policy?: string;
 }
 
 type CursorQuery<C> = { readonly prefix?: string; readonly cursor?: C | undefined; readonly maxKeys?: number };
@@ -48,7 +66,8 @@ export class MemoryBucketAdmin implements BucketAdmin {
   #serial = 0;
 
   constructor(options: MemoryBucketAdminOptions = {}) {
-    this.#options = { versions: "full", tags: true, conditionalWrites: true, pageSize: 3, ...options };
+    const full = { versions: "full", tags: true, conditionalWrites: true, settings: "full", pageSize: 3 } as const;
+    this.#options = { ...full, storageClasses: ["STANDARD_IA"], ...options };
   }
 
   async ping(options?: CallOptions): Promise<void> {
@@ -98,6 +117,50 @@ export class MemoryBucketAdmin implements BucketAdmin {
     this.#begin(options);
     if (!this.#options.tags) throw new DriverError("not_implemented", "no tags here");
     this.#bucket(bucket).tags = { ...tags };
+  }
+
+  async getEncryption(bucket: string, options?: CallOptions): Promise<BucketEncryption | undefined> {
+    return this.#settingsOf(bucket, options).encryption;
+  }
+
+  async setEncryption(bucket: string, encryption: BucketEncryption, options?: CallOptions): Promise<void> {
+    this.#set(bucket, options, { encryption });
+  }
+
+  async getLifecycle(bucket: string, options?: CallOptions): Promise<readonly LifecycleRule[]> {
+    return this.#settingsOf(bucket, options).lifecycle ?? [];
+  }
+
+  async setLifecycle(bucket: string, lifecycle: readonly LifecycleRule[], options?: CallOptions): Promise<void> {
+    this.#set(bucket, options, { lifecycle });
+  }
+
+  async getPublicAccessBlock(bucket: string, options?: CallOptions): Promise<boolean> {
+    return this.#settingsOf(bucket, options).publicAccessBlock ?? false;
+  }
+
+  async setPublicAccessBlock(bucket: string, options?: CallOptions): Promise<void> {
+    this.#set(bucket, options, { publicAccessBlock: true });
+  }
+
+  async getPolicy(bucket: string, options?: CallOptions): Promise<string | undefined> {
+    return this.#settingsOf(bucket, options).policy;
+  }
+
+  async setPolicy(bucket: string, policy: string, options?: CallOptions): Promise<void> {
+    this.#set(bucket, options, { policy });
+  }
+
+  #settingsOf(bucket: string, options: CallOptions | undefined): MemoryBucket {
+    this.#begin(options);
+    if (this.#options.settings === "missing") throw new DriverError("not_implemented", "no such setting here");
+    return this.#bucket(bucket);
+  }
+
+  #set(bucket: string, options: CallOptions | undefined, settings: Partial<MemoryBucket>): void {
+    const found = this.#settingsOf(bucket, options);
+    if (this.#options.settings === "refused") throw new DriverError("bad_argument", "MalformedXML");
+    if (this.#options.settings === "full") Object.assign(found, settings);
   }
 
   async listKeys(
@@ -160,6 +223,7 @@ export class MemoryBucketAdmin implements BucketAdmin {
   async listUploads(
     bucket: string,
     query: {
+      readonly prefix?: string;
       readonly cursor?: { readonly keyMarker: string; readonly uploadIdMarker?: string } | undefined;
       readonly maxUploads?: number;
     } = {},
@@ -167,7 +231,8 @@ export class MemoryBucketAdmin implements BucketAdmin {
   ): Promise<{ items: readonly { key: string; uploadId: string }[]; next?: { keyMarker: string; uploadIdMarker?: string } }> {
     this.#begin(options);
     const after = query.cursor?.uploadIdMarker ?? "";
-    const rest = this.#bucket(bucket).uploads.filter(({ uploadId }) => uploadId > after);
+    const { prefix = "" } = query;
+    const rest = this.#bucket(bucket).uploads.filter(({ key, uploadId }) => key.startsWith(prefix) && uploadId > after);
     const items = rest.slice(0, Math.min(query.maxUploads ?? this.#options.pageSize, this.#options.pageSize));
     const last = items.at(-1);
     return items.length < rest.length && last !== undefined
@@ -184,28 +249,35 @@ export class MemoryBucketAdmin implements BucketAdmin {
   async readObject(bucket: string, key: string, options?: CallOptions): Promise<SmallObject> {
     this.#begin(options);
     if (this.foreign.has(bucket)) throw new DriverError("denied", `bucket ${bucket} is somebody else's`);
-    const body = this.#bucket(bucket).versions.find((version) => version.key === key)?.body;
+    const { body, storageClass } = this.#bucket(bucket).versions.find((version) => version.key === key) ?? {};
     if (body === undefined) throw new DriverError("not_found", `${bucket}/${key} is missing`);
-    return { body, etag: etagOf(body) };
+    return { body, etag: etagOf(body), ...(storageClass === undefined ? {} : { storageClass }) };
   }
 
   async writeObject(
     bucket: string,
     key: string,
     body: Uint8Array,
-    options?: CallOptions & { readonly ifNoneMatch?: "*"; readonly contentType?: string },
+    options?: CallOptions & { readonly ifNoneMatch?: "*"; readonly contentType?: string; readonly storageClass?: string },
   ): Promise<{ readonly etag: Etag }> {
     this.#begin(options);
     const found = this.#bucket(bucket);
     const there = found.versions.find((version) => version.key === key)?.body !== undefined;
     if (there && options?.ifNoneMatch === "*" && this.#options.conditionalWrites)
       throw new DriverError("exists", `${bucket}/${key} is there`);
+    const { storageClass = "" } = options ?? {};
+    const kept = this.#options.storageClasses.includes(storageClass) ? { storageClass } : {};
     if (found.versioning === "Enabled") {
-      found.versions.unshift({ key, versionId: this.#newId(), body });
+      found.versions.unshift({ key, versionId: this.#newId(), body, ...kept });
     } else {
-      found.versions = [{ key, versionId: "null", body }, ...found.versions.filter((item) => item.key !== key)];
+      found.versions = [{ key, versionId: "null", body, ...kept }, ...found.versions.filter((item) => item.key !== key)];
     }
     return { etag: etagOf(body) };
+  }
+
+  async copyObject(bucket: string, source: string, target: string, options?: CallOptions): Promise<void> {
+    const { body, storageClass } = await this.readObject(bucket, source, options);
+    await this.writeObject(bucket, target, body, { ...options, ...(storageClass === undefined ? {} : { storageClass }) });
   }
 
   async close(): Promise<void> {
@@ -225,15 +297,15 @@ export class MemoryBucketAdmin implements BucketAdmin {
     return made;
   }
 
-  /** Versions, delete markers and unfinished uploads in an own bucket: `count` of each. */
-  async fill(bucket: string, count: number): Promise<void> {
+  /** Versions, delete markers and unfinished uploads in a bucket, below a prefix: `count` of each. */
+  async fill(bucket: string, count: number, prefix = ""): Promise<void> {
     const found = this.#bucket(bucket);
     for (let n = 0; n < count; n++) {
-      await this.writeObject(bucket, `dir/file-${n}`, new Uint8Array([n]));
-      await this.writeObject(bucket, `dir/file-${n}`, new Uint8Array([n, n]));
-      await this.deleteVersions(bucket, [{ key: `dir/file-${n}` }]);
-      await this.writeObject(bucket, `kept/file-${n}`, new Uint8Array([n]));
-      found.uploads.push({ key: `part/${n}`, uploadId: this.#newId() });
+      await this.writeObject(bucket, `${prefix}dir/file-${n}`, new Uint8Array([n]));
+      await this.writeObject(bucket, `${prefix}dir/file-${n}`, new Uint8Array([n, n]));
+      await this.deleteVersions(bucket, [{ key: `${prefix}dir/file-${n}` }]);
+      await this.writeObject(bucket, `${prefix}kept/file-${n}`, new Uint8Array([n]));
+      found.uploads.push({ key: `${prefix}part/${n}`, uploadId: this.#newId() });
     }
   }
 
