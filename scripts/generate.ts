@@ -5,7 +5,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { dashboard } from "./chart/dashboard.ts";
 import { chartReadme } from "./chart/readme.ts";
 import { valuesSchema } from "./chart/values-schema.ts";
-import { between, errorsDoc, layersDoc, metricsDoc, optionsDoc } from "./generated-docs.ts";
+import { between, errorsDoc, GENERATED, layersDoc, metricsDoc, optionsDoc } from "./generated-docs.ts";
+import { parametersSchemaFile, parametersTable } from "./parameters-docs.ts";
 
 const CHART = "deploy/helm/bucketmount";
 
@@ -13,8 +14,10 @@ const CHART = "deploy/helm/bucketmount";
 const DOCS: Readonly<Record<string, (present: string) => string>> = {
   "docs/ERRORS.md": errorsDoc,
   "docs/OPTIONS.md": optionsDoc,
+  "docs/PARAMETERS.md": (present) => between(present, "parameters", `${GENERATED}\n\n${parametersTable()}\n`),
   "docs/METRICS.md": metricsDoc,
   "docs/ARCHITECTURE.md": (present) => between(present, "layers", layersDoc()),
+  [`${CHART}/parameters.schema.json`]: parametersSchemaFile,
   [`${CHART}/values.schema.json`]: () => valuesSchema(textOf(`${CHART}/values.yaml`)),
   [`${CHART}/README.md`]: (present) => chartReadme(present, textOf(`${CHART}/values.yaml`)),
   [`${CHART}/files/dashboard.json`]: dashboard,

@@ -2,7 +2,7 @@
  * values.schema.json: what Helm refuses before it renders anything. Types come from the defaults in values.yaml, forms from the table
  * below, the StorageClasses' parameters from the controller's own table. A key that values.yaml does not have is refused.
  */
-import { PARAMETERS } from "#controller/parameters.ts";
+import { parametersSchema } from "../parameters-docs.ts";
 import { jsonText } from "./json-text.ts";
 import { parseValues, type Value } from "./values-tree.ts";
 
@@ -89,16 +89,6 @@ const FORMS: Readonly<Record<string, Schema>> = {
     ),
   },
 };
-
-/** Values of StorageClass parameters are texts, whatever they mean: `"true"`, not `true`. */
-function parametersSchema(): Schema {
-  return {
-    type: "object",
-    additionalProperties: false,
-    patternProperties: { "^csi\\.storage\\.k8s\\.io/[a-z-]+$": TEXT },
-    properties: Object.fromEntries(Object.entries(PARAMETERS).map(([name, { form }]) => [name, { ...TEXT, description: form }])),
-  };
-}
 
 /** Lists and maps without a form in the table are Kubernetes' own. */
 function formOf({ path, preset }: Value): Schema {

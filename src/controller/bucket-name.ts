@@ -13,7 +13,7 @@ const SHAPE = /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/;
 const RESERVED = /^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|--x-s3|--table-s3)$/;
 
 /** 80 bits: no two names of one installation meet by chance. */
-const HASH_CHARS = 16;
+export const HASH_CHARS = 16;
 
 /** Leaves room for a hash and a readable part of the name. */
 const MAX_PREFIX = 32;
@@ -21,6 +21,11 @@ const MAX_PREFIX = 32;
 /** True for a name that every S3 server takes and that we would make or be given. */
 export function isBucketName(name: string): boolean {
   return SHAPE.test(name) && !RESERVED.test(name);
+}
+
+/** True for a bucket that somebody else has made: older ones have names that are refused today. */
+export function isExistingBucketName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(name);
 }
 
 /** True for what may stand before every bucket's name. */
@@ -37,7 +42,7 @@ export function isBucketPrefix(prefix: string): boolean {
 export function bucketNameFor(name: string, prefix = ""): string {
   const plain = prefix + name;
   if (isBucketName(plain)) return plain;
-  const hash = hashOf(`${prefix}\0${name}`);
+  const hash = hashOf(`${prefix}\0${name}`, HASH_CHARS);
   const slug = slugOf(name).slice(0, MAX_LENGTH - prefix.length - 1 - HASH_CHARS);
   const readable = `${prefix}${slug}`.replace(/-+$/, "");
   const made = `${readable}-${hash}`;
@@ -45,7 +50,8 @@ export function bucketNameFor(name: string, prefix = ""): string {
   return isBucketName(made) ? made : `b-${readable.slice(0, MAX_LENGTH - 3 - HASH_CHARS)}-${hash}`.replace(/-{2,}/g, "-");
 }
 
-function slugOf(name: string): string {
+/** The readable part of any text: lower-case letters and digits, joined by single dashes. */
+export function slugOf(name: string): string {
   return name
     .normalize("NFKD")
     .toLowerCase()
@@ -53,14 +59,10 @@ function slugOf(name: string): string {
     .replaceAll(/^-+|-+$/g, "");
 }
 
-/** Letters a to v and digits: lower case and free of doubt in a bucket name. */
-function hashOf(text: string): string {
-  return BigInt(
-    `0x${createHash("sha256")
-      .update(text)
-      .digest("hex")
-      .slice(0, (HASH_CHARS * 5) / 4)}`,
-  )
+/** So many characters of 5 bits each: letters a to v and digits, lower case and free of doubt in a name. */
+export function hashOf(text: string, chars: number): string {
+  const digest = createHash("sha256").update(text).digest("hex");
+  return BigInt(`0x${digest.slice(0, (chars * 5) / 4)}`)
     .toString(32)
-    .padStart(HASH_CHARS, "0");
+    .padStart(chars, "0");
 }

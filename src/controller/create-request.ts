@@ -2,15 +2,17 @@
 import type { Clock } from "#core/clock.ts";
 import { DriverError } from "#core/errors.ts";
 import { checkCapability } from "#csi/capabilities.ts";
-import type { CapacityRange } from "#csi/messages.ts";
+import type { CapacityRange, StringMap } from "#csi/messages.ts";
 import { checkBytes, checkMap, requireList, requireString } from "#csi/validate.ts";
 import type { BucketAdminConfig } from "#s3/bucket-admin.ts";
 import { bucketNameFor } from "./bucket-name.ts";
+import type { ProvisionRequest } from "./compatible.ts";
 import type { CreateVolumeRequest } from "./messages.ts";
-import { claimOf, parseParameters } from "./parameters.ts";
-import type { ProvisionRequest } from "./provision.ts";
+import { renderNameTemplate } from "./name-template.ts";
+import { claimOf, parseParameters, type VolumeParameters } from "./parameters.ts";
+import { prefixFor, prefixOfTemplate } from "./prefix-name.ts";
 import { resolveStore } from "./store.ts";
-import { encodeVolumeId } from "./volume-id.ts";
+import { encodeVolumeId, nameMark, roomForPrefix, type VolumeLocation } from "./volume-id.ts";
 
 export interface WantedVolume extends ProvisionRequest {
   readonly store: BucketAdminConfig;
@@ -31,20 +33,30 @@ export function wantedVolume(request: CreateVolumeRequest, defaults: RequestDefa
   const { requiredBytes, limitBytes } = checkCapacity(request.capacityRange);
   refuseWhatWeLack(request);
   const parameters = parseParameters(checkMap(request.parameters, "parameters"));
-  const { bucketPrefix, endpoint, region, pathStyle } = parameters;
-  const bucket = bucketNameFor(volumeName, bucketPrefix);
+  const location = locationFor(volumeName, parameters, request.parameters);
   const store = resolveStore(parameters, checkMap(request.secrets, "secrets"), defaults.store);
   const mark = {
     format: 1,
     driver: defaults.driver,
-    volumeId: encodeVolumeId({ bucket, endpoint, region, pathStyle }),
+    volumeId: encodeVolumeId(location),
     volumeName,
     capacityBytes: requiredBytes,
     parameters,
     claim: claimOf(request.parameters),
     createdAt: new Date(defaults.clock.now()).toISOString(),
   } as const;
-  return { bucket, region: store.region, mark, limitBytes, store };
+  const { bucket, prefix } = location;
+  return { place: { bucket, prefix }, region: store.region, mark, limitBytes, store };
+}
+
+/** A pure function of the request: repeating it finds the same place. */
+function locationFor(volumeName: string, parameters: VolumeParameters, given: StringMap): VolumeLocation {
+  const { bucket, nameTemplate, bucketPrefix, endpoint, region, pathStyle } = parameters;
+  const rendered = nameTemplate === undefined ? undefined : renderNameTemplate(nameTemplate, given);
+  const settings = { name: rendered === undefined ? undefined : nameMark(volumeName), endpoint, region, pathStyle };
+  if (bucket === undefined) return { bucket: bucketNameFor(rendered ?? volumeName, bucketPrefix), prefix: "", ...settings };
+  const room = roomForPrefix({ bucket, ...settings });
+  return { bucket, prefix: rendered === undefined ? prefixFor(volumeName, room) : prefixOfTemplate(rendered, room), ...settings };
 }
 
 /** The specification bans control characters, other than common white space. */

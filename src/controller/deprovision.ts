@@ -1,190 +1,164 @@
 /**
- * Deleting a volume: everything in its bucket, then its mark, then the bucket.
+ * Deleting a volume, as its mark says (`onDelete`, fixed when it was made): everything in its place, then its mark, then its bucket if it has
+ * one of its own; or less.
  *
  * Nothing is deleted without our mark for this very volume. Each page that went stays gone, so a call that ran out of time is continued by
- * the next one. The mark goes last: as long as there is anything else in the bucket, the bucket says whose it is. Between the mark and the
+ * the next one. The mark goes last: as long as there is anything else in the place, the mark says whose it is. Between the mark and the
  * bucket the bucket is empty; what proves it ours then are its tags, or on a store without tags its being entirely empty.
  */
+import { type Clock, systemClock } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
-import type { AdminPage, BucketAdmin, UploadCursor, VersionCursor } from "#s3/bucket-admin.ts";
+import type { BucketAdmin } from "#s3/bucket-admin.ts";
 import type { CallOptions } from "#s3/object-store.ts";
+import { archiveFiles } from "./archive.ts";
 import { isEntirelyEmpty } from "./empty.ts";
-import { encodeMark, MARK_KEY, markTags, readMark, readTagMark, requireOwnMark, type VolumeMark } from "./mark.ts";
-
-export interface OwnedVolume {
-  readonly bucket: string;
-  readonly driver: string;
-  readonly volumeId: string;
-}
-
-interface Target {
-  readonly key: string;
-  readonly versionId?: string | undefined;
-}
-
-/** The mark is read again after so many pages of up to 1,000: an operator may take it away to stop a deletion. */
-const PAGES_PER_CHECK = 10;
-
-/** Rounds over the whole bucket. One empties it and one finds it empty; more are needed only while somebody writes. */
-const MAX_ROUNDS = 5;
-
-/** Unfinished uploads have no delete-many; so many are ended at once. */
-const UPLOADS_AT_ONCE = 8;
+import { type Marked, markTags, readMark, readTagMark, releaseMark, requireOwnMark, type VolumeMark, writeMark } from "./mark.ts";
+import { refuseInnerVolumes } from "./nesting.ts";
+import { nameOf } from "./place.ts";
+import {
+  anything,
+  createSweep,
+  deleteMark,
+  eachKey,
+  eachVersion,
+  isOwn,
+  type OwnedVolume,
+  type Sweep,
+  stillWritten,
+  sweepKeys,
+  sweepUploads,
+  sweepVersions,
+  type Thing,
+  untilNothing,
+} from "./sweep.ts";
+import { decodeVolumeId } from "./volume-id.ts";
 
 /**
- * Deletes the volume; one that is not there is success. Faults: `precondition` (the bucket does not carry our mark for this volume:
- * nothing was deleted), `conflict` (somebody keeps writing), `timed_out` (call again), and S3's own.
+ * Deletes the volume; one that is not there is success. Faults: `precondition` (the place does not carry our mark for this volume, or
+ * another volume is in it: nothing was deleted), `in_use` (only-if-empty, and it is not), `conflict` (somebody keeps writing), `timed_out`
+ * (call again), and S3's own.
  */
-export async function deprovision(admin: BucketAdmin, volume: OwnedVolume, options: CallOptions): Promise<void> {
-  const found = await readMark(admin, volume.bucket, options);
+export async function deprovision(
+  admin: BucketAdmin,
+  volume: OwnedVolume,
+  options: CallOptions,
+  clock: Clock = systemClock,
+): Promise<void> {
+  const { place } = volume;
+  const found = await readMark(admin, place, options);
   if (found.state === "no-bucket") return;
-  if (found.state === "unmarked" && (await isLeftover(admin, volume, options))) {
-    await deleteEmptyBucket(admin, volume.bucket, options);
-    return;
-  }
-  requireOwnMark(found, volume.bucket, volume);
-  await tagForTheEnd(admin, volume, options);
-  await emptyBucket(admin, volume, options);
-  await deleteMark(admin, volume.bucket, options);
-  await deleteBucketOrRestoreMark(admin, volume.bucket, found.mark, options);
+  if (found.state === "unmarked" && (await endLeftover(admin, volume, options))) return;
+  if (isSuccessor(found, volume)) return;
+  requireOwnMark(found, place, volume);
+  if (found.mark.released !== undefined) return;
+  await refuseInnerVolumes(admin, place, options);
+  await end(createSweep(admin, volume, options), found.mark, clock);
 }
 
-/** Is an unmarked bucket what we left between deleting the mark and the bucket. */
-async function isLeftover(admin: BucketAdmin, volume: OwnedVolume, options: CallOptions): Promise<boolean> {
-  if (!(await isEntirelyEmpty(admin, volume.bucket, options))) return false;
-  return (await readTagMark(admin, volume.bucket, volume, options)) !== "other";
+/** By the policy of the mark. */
+async function end(sweep: Sweep, mark: VolumeMark, clock: Clock): Promise<void> {
+  const { admin, options } = sweep;
+  const { place } = sweep.volume;
+  const { onDelete = "delete" } = mark.parameters;
+  const released = { at: new Date(clock.now()).toISOString(), onDelete };
+  switch (onDelete) {
+    case "retain":
+      return releaseMark(admin, place, mark, released, options);
+    case "archive":
+      if (place.prefix === "") return archiveBucket(sweep, mark, released);
+      await archiveFiles(sweep, mark, released);
+      return deleteMark(admin, place, options);
+    case "only-if-empty":
+      await refuseContent(sweep);
+      return deletePlace(sweep, mark, refuseLateContent(sweep));
+    case "delete":
+      return deletePlace(sweep, mark, anything);
+  }
+}
+
+/** Everything that may go, the mark, and the volume's own bucket. */
+async function deletePlace(sweep: Sweep, mark: VolumeMark, mayGo: (thing: Thing) => boolean): Promise<void> {
+  const { admin, volume, options } = sweep;
+  const ownBucket = volume.place.prefix === "";
+  if (ownBucket) await tagForTheEnd(admin, volume, options);
+  await untilNothing(
+    sweep,
+    async () => (await sweepUploads(sweep)) + (await sweepVersions(sweep, mayGo)) + (await sweepKeys(sweep, mayGo)),
+  );
+  await deleteMark(admin, volume.place, options);
+  if (ownBucket) await deleteBucketOrRestoreMark(sweep, mark);
+}
+
+/**
+ * A place of ours without a mark: true when there is nothing left to delete. Of a prefix nothing is left when it is empty, since its
+ * mark goes last; an empty bucket of ours may be left, and goes.
+ */
+async function endLeftover(admin: BucketAdmin, volume: OwnedVolume, options: CallOptions): Promise<boolean> {
+  if (!(await isEntirelyEmpty(admin, volume.place, options))) return false;
+  if (volume.place.prefix !== "") return true;
+  if ((await readTagMark(admin, volume.place.bucket, volume, options)) === "other") return false;
+  await deleteEmptyBucket(admin, volume.place.bucket, options);
+  return true;
+}
+
+/** The place was named by a template, and a later volume has it: this one is gone. Its deletion is repeated, and must not hit the other. */
+function isSuccessor(found: Marked, { driver, volumeId }: OwnedVolume): boolean {
+  if (found.state !== "marked" || found.mark.driver !== driver || found.mark.volumeId === volumeId) return false;
+  const [ours, theirs] = [decodeVolumeId(volumeId), decodeVolumeId(found.mark.volumeId)];
+  return ours?.name !== undefined && theirs?.name !== undefined && ours.name !== theirs.name;
 }
 
 /** Where the store has tags they must be there before the mark goes: CreateVolume's may have been denied or removed. */
 async function tagForTheEnd(admin: BucketAdmin, volume: OwnedVolume, options: CallOptions): Promise<void> {
-  if ((await readTagMark(admin, volume.bucket, volume, options)) !== "other") return;
-  const tags = await admin.getTags(volume.bucket, options);
-  await admin.setTags(volume.bucket, { ...tags, ...markTags(volume.driver, volume.volumeId) }, options);
+  const { bucket } = volume.place;
+  if ((await readTagMark(admin, bucket, volume, options)) !== "other") return;
+  const tags = await admin.getTags(bucket, options);
+  await admin.setTags(bucket, { ...tags, ...markTags(volume.driver, volume.volumeId) }, options);
 }
 
-/** One bucket being emptied. */
-interface Sweep {
-  readonly admin: BucketAdmin;
-  readonly bucket: string;
-  readonly options: CallOptions;
-  /** To be called before a page is deleted: makes sure, now and then, that the bucket still is ours to empty. */
-  readonly check: () => Promise<void>;
-  /** The last thing found in it, for the error when there is always something. */
-  lastFound: string;
-}
-
-/** Deletes all but the mark, until a whole round finds nothing more. */
-async function emptyBucket(admin: BucketAdmin, volume: OwnedVolume, options: CallOptions): Promise<void> {
-  const sweep: Sweep = { admin, bucket: volume.bucket, options, check: createMarkCheck(admin, volume, options), lastFound: "" };
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const uploads = await abortUploads(sweep);
-    const versions = await deleteAllVersions(sweep);
-    const keys = await deleteAllKeys(sweep);
-    if (uploads + versions + keys === 0) return;
+/** A bucket cannot be renamed: it stays, and says that it is an archive. */
+async function archiveBucket(
+  { admin, volume, options }: Sweep,
+  mark: VolumeMark,
+  released: NonNullable<VolumeMark["released"]>,
+): Promise<void> {
+  const { bucket } = volume.place;
+  try {
+    const tags = await admin.getTags(bucket, options);
+    await admin.setTags(bucket, { ...tags, "bucketmount-archived": released.at.slice(0, "2026-01-01".length) }, options);
+  } catch (thrown) {
+    if (!isFault(thrown, "not_implemented", "unsupported", "denied")) throw thrown;
   }
-  throw stillWritten(volume.bucket, sweep.lastFound);
+  await releaseMark(admin, volume.place, mark, released, options);
 }
 
-function createMarkCheck(admin: BucketAdmin, volume: OwnedVolume, options: CallOptions): () => Promise<void> {
-  let pages = 0;
-  return async () => {
-    options.signal?.throwIfAborted();
-    if (pages++ % PAGES_PER_CHECK === 0) requireOwnMark(await readMark(admin, volume.bucket, options), volume.bucket, volume);
+/** Fault `in_use`, naming one, if there is any file or old version of one. Nothing is deleted before all has been looked at. */
+async function refuseContent(sweep: Sweep): Promise<void> {
+  const refuse = refuseLateContent(sweep);
+  await eachKey(sweep, async (things) => things.filter(refuse).length);
+  await eachVersion(sweep, async (things) => things.filter(refuse).length);
+}
+
+/** Throws at content; lets go what is none. */
+function refuseLateContent({ volume: { place } }: Sweep): (thing: Thing) => boolean {
+  return ({ key, isDeleteMarker, isLatest }) => {
+    if (isDeleteMarker || isOwn(place, key)) return true;
+    throw new DriverError(
+      "in_use",
+      `${nameOf(place)} is not empty: it has ${isLatest ? "" : "an old version of "}${JSON.stringify(key)}, and onDelete is only-if-empty; ` +
+        "delete what is in it, and the deletion, which is repeated, succeeds",
+    );
   };
 }
 
-function deleteAllVersions(sweep: Sweep): Promise<number> {
-  const { admin, bucket, options } = sweep;
-  return eachPage(
-    (cursor: VersionCursor | undefined) => admin.listVersions(bucket, { cursor }, options),
-    (items) => deletePage(sweep, items),
-  );
-}
-
-/** After the versions: finds what a store without a list of versions still holds. */
-function deleteAllKeys(sweep: Sweep): Promise<number> {
-  const { admin, bucket, options } = sweep;
-  return eachPage(
-    (continuation: string | undefined) => admin.listKeys(bucket, { continuation }, options),
-    (keys) => deletePage(sweep, keys.map(targetOf)),
-  );
-}
-
-function targetOf(key: string): Target {
-  return { key };
-}
-
-function abortUploads(sweep: Sweep): Promise<number> {
-  const { admin, bucket, options } = sweep;
-  return eachPage(
-    (cursor: UploadCursor | undefined) => admin.listUploads(bucket, { cursor }, options),
-    async (uploads) => {
-      if (uploads.length > 0) await sweep.check();
-      for (let start = 0; start < uploads.length; start += UPLOADS_AT_ONCE) {
-        await Promise.all(uploads.slice(start, start + UPLOADS_AT_ONCE).map((upload) => admin.abortUpload(bucket, upload, options)));
-      }
-      sweep.lastFound = uploads.at(-1)?.key ?? sweep.lastFound;
-      return uploads.length;
-    },
-  );
-}
-
-/** Handles page after page; answers how many items there were. A store without the call has none. */
-async function eachPage<Item, Next>(
-  list: (next: Next | undefined) => Promise<AdminPage<Item, Next>>,
-  handle: (items: readonly Item[]) => Promise<number>,
-): Promise<number> {
-  let handled = 0;
-  let next: Next | undefined;
-  do {
-    let page: AdminPage<Item, Next>;
-    try {
-      page = await list(next);
-    } catch (thrown) {
-      if (isFault(thrown, "not_implemented", "unsupported")) return handled;
-      throw thrown;
-    }
-    handled += await handle(page.items);
-    next = page.next;
-  } while (next !== undefined);
-  return handled;
-}
-
-/** Deletes a page, without the mark; answers how many there were to delete. */
-async function deletePage(sweep: Sweep, items: readonly Target[]): Promise<number> {
-  const targets = items.filter(({ key }) => key !== MARK_KEY);
-  if (targets.length === 0) return 0;
-  await sweep.check();
-  await deleteTargets(sweep.admin, sweep.bucket, targets, sweep.options);
-  sweep.lastFound = targets.at(-1)?.key ?? sweep.lastFound;
-  return targets.length;
-}
-
-async function deleteTargets(admin: BucketAdmin, bucket: string, targets: readonly Target[], options: CallOptions): Promise<void> {
-  const [first, ...more] = await admin.deleteVersions(bucket, targets, options);
-  if (first === undefined) return;
-  const cause = DriverError.from(first.error);
-  const others = more.length === 0 ? "" : ` and ${more.length} more`;
-  throw new DriverError(cause.fault, `cannot delete ${first.key}${others} from bucket ${bucket}: ${cause.message}`, { cause });
-}
-
-async function deleteMark(admin: BucketAdmin, bucket: string, options: CallOptions): Promise<void> {
-  const versions: Target[] = [];
-  await eachPage(
-    (cursor: VersionCursor | undefined) => admin.listVersions(bucket, { prefix: MARK_KEY, cursor }, options),
-    async (items) => versions.push(...items.filter(({ key }) => key === MARK_KEY)),
-  );
-  await deleteTargets(admin, bucket, versions.length > 0 ? versions : [{ key: MARK_KEY }], options);
-}
-
 /** Deletes the bucket. If something was written since it was empty, the mark comes back, so that the next call can go on. */
-async function deleteBucketOrRestoreMark(admin: BucketAdmin, bucket: string, mark: VolumeMark, options: CallOptions): Promise<void> {
+async function deleteBucketOrRestoreMark({ admin, volume, options }: Sweep, mark: VolumeMark): Promise<void> {
   try {
-    await deleteEmptyBucket(admin, bucket, options);
+    await deleteEmptyBucket(admin, volume.place.bucket, options);
   } catch (thrown) {
     if (!isFault(thrown, "in_use")) throw thrown;
-    await admin.writeObject(bucket, MARK_KEY, encodeMark(mark), { ...options, ifNoneMatch: "*", contentType: "application/json" });
-    throw stillWritten(bucket);
+    await writeMark(admin, volume.place, mark, options);
+    throw stillWritten(volume.place);
   }
 }
 
@@ -198,12 +172,4 @@ async function deleteEmptyBucket(admin: BucketAdmin, bucket: string, options: Ca
     throw thrown;
   }
   throw new DriverError("unavailable", `bucket ${bucket} was deleted and is still there; try again`);
-}
-
-function stillWritten(bucket: string, found = ""): DriverError {
-  const example = found === "" ? "" : ` (such as ${JSON.stringify(found)})`;
-  return new DriverError(
-    "conflict",
-    `bucket ${bucket} does not get empty${example}: somebody still writes to it; is the volume mounted anywhere?`,
-  );
 }

@@ -1,18 +1,31 @@
 /**
- * The ownership mark: what says that a bucket is a volume of ours, and which.
+ * The ownership mark: what says that a place is a volume of ours, and which.
  *
- * It is an object in the bucket, `.bucketmount/volume.json`, because every store has objects. Written last by CreateVolume, it is
- * also the commit point: a bucket with a mark is a complete volume. Deleted last by DeleteVolume, it is the permission to delete.
- * Where the store has bucket tags, two of them say the same for people and for the moment in which the mark is gone and the bucket is not.
+ * It is an object, because every store has objects: `.bucketmount/volume.json` in a bucket that is a volume, and
+ * `.bucketmount/volumes/PREFIX/volume.json` in a shared bucket for the volume that is the prefix. Both are out of every mount's sight, and the
+ * second one out of its reach too: who may write a volume need not be able to forge or remove its mark. It also tells at once whether a
+ * volume lies inside another.
+ *
+ * Written last by CreateVolume, it is the commit point: a place with a mark is a complete volume. Deleted last by DeleteVolume, it is
+ * the permission to delete. Where the store has bucket tags, two of them say the same for people, and for the moment in which the mark
+ * is gone and the bucket is not.
  */
 import { createHash } from "node:crypto";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { BucketAdmin } from "#s3/bucket-admin.ts";
 import type { CallOptions } from "#s3/object-store.ts";
-import type { VolumeParameters } from "./parameters.ts";
+import { UNEXPIRING_BYTES } from "./lifecycle.ts";
+import type { OnDelete, VolumeParameters } from "./parameters.ts";
+import { nameOf, type Place } from "./place.ts";
 
-/** Everything below `.bucketmount/` in a bucket is ours; mounts do not show it. */
+/** The mark of a bucket that is a volume. Everything below `.bucketmount/` in a bucket is ours; mounts do not show it. */
 export const MARK_KEY = ".bucketmount/volume.json";
+
+/** Below it, the marks of the volumes that are prefixes. */
+const MARKS_FOLDER = ".bucketmount/volumes/";
+
+/** The name of each mark. */
+const MARK_NAME = "volume.json";
 
 const FORMAT = 1;
 
@@ -28,20 +41,39 @@ export interface VolumeMark {
   readonly claim: { readonly namespace?: string; readonly name?: string };
   /** ISO 8601. */
   readonly createdAt: string;
+  /** The volume was deleted, and its data kept: it is no volume any more, and its place is still taken. */
+  readonly released?: { readonly at: string; readonly onDelete: OnDelete };
 }
 
-/** The bucket as far as its mark goes. */
+/** A place as far as its mark goes. */
 export type Marked =
   | { readonly state: "no-bucket" }
   | { readonly state: "unmarked" }
   /** Something stands under our key that is no mark. */
   | { readonly state: "unreadable"; readonly reason: string }
-  | { readonly state: "marked"; readonly mark: VolumeMark };
+  | {
+      readonly state: "marked";
+      readonly mark: VolumeMark;
+      /** The storage class that the store keeps the mark in; undefined: its usual one. */
+      readonly storageClass?: string | undefined;
+    };
+
+/** Where the mark of a place is. */
+export function markKeyOf({ prefix }: Place): string {
+  return prefix === "" ? MARK_KEY : `${MARKS_FOLDER}${prefix}${MARK_NAME}`;
+}
+
+/** Where the marks are of all volumes inside a place, its own among them unless it is a bucket. */
+export function marksFolderOf({ prefix }: Place): string {
+  return `${MARKS_FOLDER}${prefix}`;
+}
 
 /** Reads and judges the mark. */
-export async function readMark(admin: BucketAdmin, bucket: string, options: CallOptions): Promise<Marked> {
+export async function readMark(admin: BucketAdmin, place: Place, options: CallOptions): Promise<Marked> {
   try {
-    return decodeMark((await admin.readObject(bucket, MARK_KEY, options)).body);
+    const { body, storageClass } = await admin.readObject(place.bucket, markKeyOf(place), options);
+    const judged = decodeMark(body);
+    return judged.state === "marked" && storageClass !== undefined ? { ...judged, storageClass } : judged;
   } catch (thrown) {
     if (isFault(thrown, "no_bucket")) return { state: "no-bucket" };
     if (isFault(thrown, "not_found")) return { state: "unmarked" };
@@ -54,18 +86,61 @@ export async function readMark(admin: BucketAdmin, bucket: string, options: Call
  * Writes the mark where none is, and reads it back: a store may ignore the condition, and another process may have been faster.
  * Answers the mark that stands there at the end, which need not be the caller's.
  */
-export async function writeMark(admin: BucketAdmin, bucket: string, mark: VolumeMark, options: CallOptions): Promise<Marked> {
+export async function writeMark(admin: BucketAdmin, place: Place, mark: VolumeMark, options: CallOptions): Promise<Marked> {
   try {
-    await admin.writeObject(bucket, MARK_KEY, encodeMark(mark), { ...options, ifNoneMatch: "*", contentType: "application/json" });
+    await putMark(admin, place.bucket, markKeyOf(place), mark, { ...options, ifNoneMatch: "*" });
   } catch (thrown) {
     if (!isFault(thrown, "exists")) throw thrown;
   }
-  return readMark(admin, bucket, options);
+  return readMark(admin, place, options);
 }
 
-/** One mark, one sequence of bytes. */
+/** Replaces the mark by one that says that the volume was deleted and its data kept. */
+export function releaseMark(
+  admin: BucketAdmin,
+  place: Place,
+  mark: VolumeMark,
+  released: NonNullable<VolumeMark["released"]>,
+  options: CallOptions,
+): Promise<void> {
+  return putMark(admin, place.bucket, markKeyOf(place), { ...mark, released }, options);
+}
+
+/** Writes a released volume's mark beside its data: a note for people, since no volume is there. */
+export function noteArchive(
+  admin: BucketAdmin,
+  archive: Place,
+  mark: VolumeMark,
+  released: NonNullable<VolumeMark["released"]>,
+  options: CallOptions,
+): Promise<void> {
+  return putMark(admin, archive.bucket, `${archive.prefix}${MARK_KEY}`, { ...mark, released }, options);
+}
+
+async function putMark(
+  admin: BucketAdmin,
+  bucket: string,
+  key: string,
+  mark: VolumeMark,
+  options: CallOptions & { readonly ifNoneMatch?: "*" },
+): Promise<void> {
+  const { storageClass } = mark.parameters;
+  const how = { ...options, contentType: "application/json", ...(storageClass === undefined ? {} : { storageClass }) };
+  await admin.writeObject(bucket, key, encodeMark(mark), how);
+}
+
+/** One mark, one sequence of bytes. Where objects expire it has the one size that does not (lifecycle.ts). */
 export function encodeMark(mark: VolumeMark): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(canonical(mark), undefined, 2)}\n`);
+  const text = new TextEncoder().encode(`${JSON.stringify(canonical(mark), undefined, 2)}\n`);
+  if (mark.parameters.lifecycle?.expire === undefined) return text;
+  if (text.length > UNEXPIRING_BYTES)
+    throw new DriverError(
+      "bad_argument",
+      `parameter lifecycle: expire needs a mark of at most ${UNEXPIRING_BYTES} bytes; names are too long`,
+    );
+  const padded = new Uint8Array(UNEXPIRING_BYTES).fill("\n".charCodeAt(0));
+  padded.set(text);
+  return padded;
 }
 
 export function decodeMark(body: Uint8Array): Marked {
@@ -121,23 +196,24 @@ export async function readTagMark(
   }
 }
 
-/** Refuses, with `precondition`, a bucket whose mark is not that of this volume. */
+/** Refuses, with `precondition`, a place whose mark is not that of this volume. */
 export function requireOwnMark(
   found: Marked,
-  bucket: string,
+  place: Place,
   expected: { driver: string; volumeId: string },
 ): asserts found is Extract<Marked, { state: "marked" }> {
   if (found.state !== "marked") {
-    const reason = found.state === "unreadable" ? `its ${MARK_KEY} cannot be used: ${found.reason}` : `it has no ${MARK_KEY}`;
-    throw new DriverError("precondition", `bucket ${bucket} does not carry our mark (${reason}); nothing was deleted. ${BY_HAND}`);
+    const key = markKeyOf(place);
+    const reason = found.state === "unreadable" ? `its ${key} cannot be used: ${found.reason}` : `it has no ${key}`;
+    throw new DriverError("precondition", `${nameOf(place)} does not carry our mark (${reason}); nothing was deleted. ${BY_HAND}`);
   }
   const { driver, volumeId } = found.mark;
   if (driver !== expected.driver || volumeId !== expected.volumeId) {
     throw new DriverError(
       "precondition",
-      `bucket ${bucket} carries the mark of volume ${volumeId} of driver ${driver}, not of ${expected.volumeId}; nothing was deleted`,
+      `${nameOf(place)} carries the mark of volume ${volumeId} of driver ${driver}, not of ${expected.volumeId}; nothing was deleted`,
     );
   }
 }
 
-const BY_HAND = "If it is to go, empty and delete it with an S3 client; the next call then succeeds";
+const BY_HAND = "If it is to go, empty it (a bucket: delete it too) with an S3 client; the next call then succeeds";

@@ -4,20 +4,20 @@
  * It keeps nothing between calls: all state is in the buckets (mark.ts), so that any replica can answer any call.
  */
 import { type Clock, systemClock } from "#core/clock.ts";
-import { DriverError } from "#core/errors.ts";
+import { DriverError, isFault } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
 import type { TroubleReport } from "#core/trouble-watch.ts";
 import { refusalOf } from "#csi/capabilities.ts";
 import { createIdentityHandlers, DRIVER_NAME } from "#csi/identity.ts";
 import { createInFlight } from "#csi/in-flight.ts";
 import type { CallContext, Handlers } from "#csi/interceptors.ts";
-import type { StringMap } from "#csi/messages.ts";
 import { createStoreHealth, type StoreHealth } from "#csi/store-health.ts";
 import { requireList, requireString } from "#csi/validate.ts";
 import type { BucketAdmin, BucketAdminConfig } from "#s3/bucket-admin.ts";
+import type { CallOptions } from "#s3/object-store.ts";
 import { wantedVolume } from "./create-request.ts";
 import { deprovision } from "./deprovision.ts";
-import { readMark, sameParameters, type VolumeMark } from "./mark.ts";
+import { readMark, sameParameters } from "./mark.ts";
 import type {
   CreateVolumeRequest,
   DeleteVolumeRequest,
@@ -25,10 +25,12 @@ import type {
   ValidateVolumeCapabilitiesResponse,
   Volume,
 } from "./messages.ts";
-import { parseParameters } from "./parameters.ts";
+import { parseParameters, type VolumeParameters } from "./parameters.ts";
+import { placeKey } from "./place.ts";
 import { provision } from "./provision.ts";
 import { resolveStore } from "./store.ts";
 import { createStoreClients } from "./store-clients.ts";
+import { staticStoreOf, volumeContextOf } from "./volume-context.ts";
 import { decodeVolumeId } from "./volume-id.ts";
 
 export interface ControllerConfig {
@@ -76,12 +78,14 @@ export function createControllerServices(config: ControllerConfig): ControllerSe
   const controller = {
     CreateVolume: async (request: CreateVolumeRequest, call: CallContext): Promise<{ volume: Volume }> => {
       const wanted = wantedVolume(request, { driver, store: config.defaultStore, clock });
-      return inFlight.run(wanted.bucket, () =>
-        clients.use(wanted.store, async (admin) => {
-          const mark = await provision(admin, wanted, { signal: call.signal });
-          return { volume: volumeOf(mark, wanted.bucket, wanted.store) };
-        }),
+      const { place, store } = wanted;
+      const mark = await inFlight.run(placeKey(place), () =>
+        clients.use(store, (admin) => provision(admin, wanted, { signal: call.signal })),
       );
+      // From the mark alone where it can be: a repeated call gets the same.
+      return {
+        volume: { capacityBytes: mark.capacityBytes, volumeId: mark.volumeId, volumeContext: volumeContextOf(place, mark, store) },
+      };
     },
 
     DeleteVolume: async (request: DeleteVolumeRequest, call: CallContext): Promise<object> => {
@@ -89,10 +93,10 @@ export function createControllerServices(config: ControllerConfig): ControllerSe
       const location = decodeVolumeId(volumeId);
       // Not an id that we ever gave: nothing to delete, which the specification calls success.
       if (location === undefined) return {};
-      const { bucket } = location;
+      const place = { bucket: location.bucket, prefix: location.prefix };
       const store = resolveStore(location, request.secrets, config.defaultStore);
-      await inFlight.run(bucket, () =>
-        clients.use(store, (admin) => deprovision(admin, { bucket, driver, volumeId }, { signal: call.signal })),
+      await inFlight.run(placeKey(place), () =>
+        clients.use(store, (admin) => deprovision(admin, { place, driver, volumeId }, { signal: call.signal }, clock)),
       );
       return {};
     },
@@ -100,13 +104,18 @@ export function createControllerServices(config: ControllerConfig): ControllerSe
     ValidateVolumeCapabilities: async (request: ValidateVolumeCapabilitiesRequest, call: CallContext) => {
       const volumeId = requireString(request.volumeId, "volume_id");
       requireList(request.volumeCapabilities, "volume_capabilities");
+      const options = { signal: call.signal };
       const location = decodeVolumeId(volumeId);
-      const store = resolveStore(location ?? {}, request.secrets, config.defaultStore);
-      const found = location && (await clients.use(store, (admin) => readMark(admin, location.bucket, { signal: call.signal })));
-      if (found?.state !== "marked" || found.mark.volumeId !== volumeId || found.mark.driver !== driver) {
-        throw new DriverError("not_found", `volume ${volumeId} does not exist`);
+      const known = location ?? staticStoreOf(request.volumeContext);
+      const store = resolveStore(known ?? {}, request.secrets, config.defaultStore);
+      if (location === undefined) {
+        // A static volume: somebody wrote its attributes by hand, and the bucket is all that must be there.
+        const found = known && (await clients.use(store, (admin) => bucketExists(admin, known.bucket, options)));
+        return confirmation(request, found ? {} : notFound(volumeId));
       }
-      return confirmation(request, found.mark);
+      const found = await clients.use(store, (admin) => readMark(admin, location, options));
+      const ours = found.state === "marked" && found.mark.volumeId === volumeId && found.mark.driver === driver;
+      return confirmation(request, ours && found.mark.released === undefined ? found.mark.parameters : notFound(volumeId));
     },
 
     ControllerGetCapabilities: async () => ({ capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })) }),
@@ -118,26 +127,25 @@ export function createControllerServices(config: ControllerConfig): ControllerSe
   };
 }
 
-/** The answer, from the mark alone where it can be: a repeated call gets the same. */
-function volumeOf(mark: VolumeMark, bucket: string, store: BucketAdminConfig): Volume {
-  return { capacityBytes: mark.capacityBytes, volumeId: mark.volumeId, volumeContext: volumeContext(bucket, store) };
+function notFound(volumeId: string): never {
+  throw new DriverError("not_found", `volume ${volumeId} does not exist`);
 }
 
-/** What the node needs to find the bucket. Never credentials: a PersistentVolume is no secret. */
-function volumeContext(bucket: string, { endpoint, region, pathStyle }: BucketAdminConfig): StringMap {
-  return {
-    bucket,
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(region === undefined ? {} : { region }),
-    ...(pathStyle === undefined ? {} : { pathStyle: String(pathStyle) }),
-  };
+async function bucketExists(admin: BucketAdmin, bucket: string, options: CallOptions): Promise<boolean> {
+  try {
+    await admin.headBucket(bucket, options);
+    return true;
+  } catch (thrown) {
+    if (isFault(thrown, "no_bucket")) return false;
+    throw thrown;
+  }
 }
 
 /** Confirms all or nothing; what is not confirmed is said in `message`, as the specification wants it. */
-function confirmation(request: ValidateVolumeCapabilitiesRequest, mark: VolumeMark): ValidateVolumeCapabilitiesResponse {
+function confirmation(request: ValidateVolumeCapabilitiesRequest, made: VolumeParameters): ValidateVolumeCapabilitiesResponse {
   const { volumeContext, volumeCapabilities, parameters, mutableParameters } = request;
   const refusals = volumeCapabilities.map(refusalOf).filter((refusal) => refusal !== undefined);
-  if (Object.keys(parameters).length > 0 && !sameParameters(parseParameters(parameters), mark.parameters)) {
+  if (Object.keys(parameters).length > 0 && !sameParameters(parseParameters(parameters), made)) {
     refusals.push("parameters differ from those of the volume");
   }
   if (Object.keys(mutableParameters).length > 0) refusals.push("mutable_parameters are not supported");

@@ -21,11 +21,11 @@ function request(rest: Partial<CreateVolumeRequest> = {}): CreateVolumeRequest {
 test("`wantedVolume` names the bucket after the volume and takes what is not said from the defaults", () => {
   const wanted = wantedVolume(request(), DEFAULTS);
   expect(wanted).toMatchObject({ region: "eu-1", limitBytes: 0, store: DEFAULTS.store });
-  expect(wanted.bucket).toMatch(/^maven-cache-/);
+  expect(wanted.place.bucket).toMatch(/^maven-cache-/);
   expect(wanted.mark).toEqual({
     format: 1,
     driver: "s3.csi.example",
-    volumeId: `v1:${wanted.bucket}`,
+    volumeId: `v1:${wanted.place.bucket}`,
     volumeName: "Maven Cache",
     capacityBytes: 0,
     parameters: {},

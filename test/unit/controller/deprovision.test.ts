@@ -15,7 +15,7 @@ const MARK: VolumeMark = {
   claim: {},
   createdAt: "2026-01-01T00:00:00.000Z",
 };
-const VOLUME = { bucket: "pvc-1", driver: MARK.driver, volumeId: MARK.volumeId };
+const VOLUME = { place: { bucket: "pvc-1", prefix: "" }, driver: MARK.driver, volumeId: MARK.volumeId };
 
 /** The kinds of stores there are. */
 const KINDS: Readonly<Record<string, MemoryBucketAdminOptions>> = {
@@ -30,7 +30,7 @@ async function filled(options: MemoryBucketAdminOptions = {}, count = 5): Promis
   const admin = new MemoryBucketAdmin(options);
   admin.addBucket("foreign", ["data", MARK_KEY]);
   const versioned = options.versions === undefined ? { parameters: { versioning: true } } : {};
-  await provision(admin, { bucket: "pvc-1", region: undefined, limitBytes: 0, mark: { ...MARK, ...versioned } }, {});
+  await provision(admin, { place: VOLUME.place, region: undefined, limitBytes: 0, mark: { ...MARK, ...versioned } }, {});
   await admin.fill("pvc-1", count);
   return admin;
 }

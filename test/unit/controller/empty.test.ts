@@ -6,7 +6,7 @@ async function judge(options: MemoryBucketAdminOptions, fill: (admin: MemoryBuck
   const admin = new MemoryBucketAdmin(options);
   admin.addBucket("b");
   await fill(admin);
-  return isEntirelyEmpty(admin, "b", {});
+  return isEntirelyEmpty(admin, { bucket: "b", prefix: "" }, {});
 }
 
 test("`isEntirelyEmpty` sees keys, versions, markers and uploads", async () => {

@@ -12,6 +12,8 @@ import {
 } from "#controller/mark.ts";
 import { MemoryBucketAdmin } from "../../support/memory-bucket-admin.ts";
 
+const B = { bucket: "b", prefix: "" };
+
 const MARK: VolumeMark = {
   format: 1,
   driver: "s3.csi.example",
@@ -53,15 +55,15 @@ test("`decodeMark` takes nothing for a mark that is not whole or of another form
 test("`readMark` tells a missing bucket from a missing mark", async () => {
   const admin = new MemoryBucketAdmin();
   admin.addBucket("b");
-  expect(await readMark(admin, "none", {})).toEqual({ state: "no-bucket" });
-  expect(await readMark(admin, "b", {})).toEqual({ state: "unmarked" });
+  expect(await readMark(admin, { bucket: "none", prefix: "" }, {})).toEqual({ state: "no-bucket" });
+  expect(await readMark(admin, B, {})).toEqual({ state: "unmarked" });
 });
 
 test("`writeMark` leaves a mark that is there and answers it", async () => {
   const admin = new MemoryBucketAdmin();
   admin.addBucket("b");
-  await writeMark(admin, "b", MARK, {});
-  expect(await writeMark(admin, "b", { ...MARK, volumeName: "other" }, {})).toMatchObject({ mark: { volumeName: "pvc-1" } });
+  await writeMark(admin, B, MARK, {});
+  expect(await writeMark(admin, B, { ...MARK, volumeName: "other" }, {})).toMatchObject({ mark: { volumeName: "pvc-1" } });
   expect(admin.buckets.get("b")?.versions).toHaveLength(1);
   expect(admin.buckets.get("b")?.versions[0]?.key).toBe(MARK_KEY);
 });

@@ -1,13 +1,14 @@
 import { describe, expect, test } from "vitest";
+import type { ProvisionRequest } from "#controller/compatible.ts";
 import { MARK_KEY, type VolumeMark } from "#controller/mark.ts";
-import { type ProvisionRequest, provision } from "#controller/provision.ts";
+import { provision } from "#controller/provision.ts";
 import { DriverError } from "#core/errors.ts";
 import { Crash, crashingBucketAdmin, overridingBucketAdmin } from "../../support/crashing-bucket-admin.ts";
 import { MemoryBucketAdmin, type MemoryBucketAdminOptions } from "../../support/memory-bucket-admin.ts";
 
 function request(mark: Partial<VolumeMark> = {}, rest: Partial<ProvisionRequest> = {}): ProvisionRequest {
   return {
-    bucket: "pvc-1",
+    place: { bucket: "pvc-1", prefix: "" },
     region: "eu-1",
     limitBytes: 0,
     mark: {
@@ -73,7 +74,7 @@ describe("provision", () => {
     await expect(provision(admin, request({ volumeName: "pvc 1" }), {})).rejects.toMatchObject({ fault: "exists" });
     await expect(provision(admin, request({ driver: "other.csi" }), {})).rejects.toMatchObject({ fault: "exists" });
     admin.foreign.add("theirs");
-    await expect(provision(admin, request({}, { bucket: "theirs" }), {})).rejects.toMatchObject({
+    await expect(provision(admin, request({}, { place: { bucket: "theirs", prefix: "" } }), {})).rejects.toMatchObject({
       fault: "exists",
       message: expect.stringContaining("theirs"),
     });

@@ -107,7 +107,7 @@ describe("CreateVolume", () => {
       [{ name: "a\u0001b" }, status.INVALID_ARGUMENT, /control characters/],
       [{ volumeCapabilities: [] }, status.INVALID_ARGUMENT, /volume_capabilities is missing/],
       [{ volumeCapabilities: [{ block: {}, accessMode: { mode: "SINGLE_NODE_WRITER" } }] }, status.INVALID_ARGUMENT, /raw block/],
-      [{ parameters: { colour: "red" } }, status.INVALID_ARGUMENT, /"colour" is not known; known: region/],
+      [{ parameters: { colour: "red" } }, status.INVALID_ARGUMENT, /"colour" is not known; known: bucket/],
       [{ parameters: { versioning: "maybe" } }, status.INVALID_ARGUMENT, /parameter versioning/],
       [{ secrets: { accessKeyId: "AKIAEXAMPLE" } }, status.INVALID_ARGUMENT, /secretAccessKey is missing/],
       [{ mutableParameters: { a: "b" } }, status.INVALID_ARGUMENT, /mutable_parameters/],

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { PARAMETERS } from "#controller/parameters.ts";
 import { FAULTS } from "#core/errors.ts";
 import { ENGINE_STATES, METRICS } from "#core/metrics.ts";
 import { MOUNT_OPTIONS } from "#core/options.ts";
@@ -23,7 +22,7 @@ it("`table` escapes the bars of its cells", () => {
 it("each table's rows are all in its document", () => {
   const rows = (text: string) => text.split("\n").filter((line) => line.startsWith("| `"));
   expect(rows(errorsDoc())).toHaveLength(Object.keys(FAULTS).length);
-  expect(rows(optionsDoc())).toHaveLength(Object.keys(MOUNT_OPTIONS).length + Object.keys(PARAMETERS).length);
+  expect(rows(optionsDoc())).toHaveLength(Object.keys(MOUNT_OPTIONS).length);
   expect(rows(metricsDoc())).toHaveLength(Object.keys(METRICS).length + Object.keys(ENGINE_STATES).length);
   expect(rows(layersDoc())).toHaveLength(Object.keys(LAYERS).length);
 });
