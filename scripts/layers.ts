@@ -39,7 +39,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   "src/fuse/channel": {
     does: "/dev/fuse, mount(2), the request loop, passthrough",
     layers: ["src/core", "src/fuse/wire"],
-    packages: ["node:*", "koffi"],
+    packages: ["node:*", "koffi", "fuse-native"],
   },
   "src/fuse/cache": {
     does: "content and attributes that outlive the engine, bounded",
@@ -108,6 +108,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 /** Packages that few may touch, whatever the rows above say. */
 export const RESTRICTED: Readonly<Record<string, readonly string[]>> = {
   koffi: ["src/fuse/channel"],
+  "fuse-native": ["src/fuse/channel"],
   undici: ["src/s3"],
   "@aws-sdk/*": ["src/s3"],
   "@smithy/*": ["src/s3"],

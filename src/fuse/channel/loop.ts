@@ -14,6 +14,7 @@ import { type Packet, ReplyEncoder } from "#fuse/wire/encode.ts";
 import { OP_BY_CODE, OPS, type OpHandlers, type OpRow, opcodeName } from "#fuse/wire/ops.ts";
 import { printRequest } from "#fuse/wire/print.ts";
 import { BufferPool, type ReadBuffer } from "./buffers.ts";
+import { errnoOf } from "./errno-of.ts";
 import { LiveRequest, RequestsUnderWay } from "./interrupts.ts";
 
 /** Room beside a payload of max_write for the headers; also what makes the buffer larger than FUSE_MIN_READ_BUFFER. */
@@ -41,16 +42,6 @@ export interface LoopOptions extends DecodeRules {
   /** A predecessor read requests that it did not answer, and the kernel cannot send them again (before Linux 6.9). */
   readonly lostRequests: boolean;
   readonly log: Logger;
-}
-
-/** The errno of anything a handler threw, and the log line that it deserves. */
-function errnoOf(thrown: unknown, request: LiveRequest, log: Logger): number {
-  const error = DriverError.from(thrown);
-  const { errno, log: level } = error.row;
-  const fields = { op: opcodeName(request.opcode), node: request.nodeid, fault: error.fault, ...error.context };
-  const detail = error.fault === "internal" ? { ...fields, stack: ((error.cause ?? error) as Error).stack } : fields;
-  log[level](detail, error.message);
-  return ERRNO[errno];
 }
 
 export class RequestLoop {
@@ -193,7 +184,7 @@ export class RequestLoop {
   }
 
   #fail(row: OpRow, request: LiveRequest, thrown: unknown): void {
-    const errno = errnoOf(thrown, request, this.#options.log);
+    const errno = errnoOf(thrown, { op: opcodeName(request.opcode), node: request.nodeid }, this.#options.log);
     if (row.reply !== "none") this.#status(request, errno);
   }
 

@@ -4,7 +4,7 @@
  */
 import type { ValuesOf } from "#core/struct.ts";
 import { Dirent, Direntplus } from "./abi.ts";
-import { encodeNameInto } from "./name-codec.ts";
+import { decodeName, encodeNameInto } from "./name-codec.ts";
 
 /** An entry as fuse_dirent has it. */
 export interface DirentValues {
@@ -70,4 +70,17 @@ export class DirentWriter {
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#used);
   }
+}
+
+/** The entries of a READDIR reply. */
+export function decodeDirents(bytes: Uint8Array): DirentValues[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const entries: DirentValues[] = [];
+  for (let at = 0; at + Dirent.size <= bytes.length; ) {
+    const { ino, off, namelen, type } = Dirent.at(view, at);
+    const start = at + Dirent.size;
+    entries.push({ ino, off, type, name: decodeName(bytes.subarray(start, start + namelen)) });
+    at += align8(Dirent.size + namelen);
+  }
+  return entries;
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Dirent, Direntplus } from "../../../../src/fuse/wire/abi.ts";
-import { DirentWriter, direntType } from "../../../../src/fuse/wire/dirent.ts";
+import { DirentWriter, decodeDirents, direntType } from "../../../../src/fuse/wire/dirent.ts";
 import { decodeName, encodeName } from "../../../../src/fuse/wire/name-codec.ts";
 
 const ATTR = {
@@ -75,6 +75,7 @@ describe("DirentWriter", () => {
           expected.push({ ...dirent, ...(plus ? { nodeid: i } : {}) });
         }
         expect(parse(writer.finish(), plus)).toEqual(expected);
+        if (!plus) expect(decodeDirents(writer.finish())).toEqual(expected);
       }),
     );
   });
