@@ -6,17 +6,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
+import type { HttpEndpoint } from "./http-endpoint.ts";
 
 export interface HttpAnswer {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
-}
-
-export interface HttpEndpoint {
-  /** Empty: all addresses. */
-  readonly host: string;
-  readonly port: number;
 }
 
 export interface HttpServerOptions {
@@ -34,16 +29,6 @@ export interface HttpServer {
 
 /** Clients send a line and a few headers. */
 const REQUEST_MS = 10_000;
-
-/** `HOST:PORT`, `:PORT` or `[IPV6]:PORT`. Fault `bad_argument`. */
-export function parseHttpEndpoint(text: string): HttpEndpoint {
-  const [, bracketed, plain, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text) ?? [];
-  const port = Number(digits);
-  if (digits === undefined || port > 65_535) {
-    throw new DriverError("bad_argument", `--http-endpoint must be HOST:PORT, such as 0.0.0.0:9808, not ${JSON.stringify(text)}`);
-  }
-  return { host: bracketed ?? plain ?? "", port };
-}
 
 /** Starts serving; resolves when connections are accepted. Fault `precondition` when the address cannot be had. */
 export async function serveHttp({ endpoint: { host, port }, routes, log }: HttpServerOptions): Promise<HttpServer> {

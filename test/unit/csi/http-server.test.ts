@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { type HttpServer, jsonAnswer, parseHttpEndpoint, serveHttp } from "#csi/http-server.ts";
+import { type HttpServer, jsonAnswer, serveHttp } from "#csi/http-server.ts";
 import { recordingLogger } from "../../support/recording-logger.ts";
 
 const servers: HttpServer[] = [];
@@ -15,22 +15,6 @@ async function serve(log = recordingLogger()) {
   servers.push(server);
   return { server, log, get: (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${server.port}${path}`, init) };
 }
-
-test.each([
-  ["0.0.0.0:9808", { host: "0.0.0.0", port: 9808 }],
-  [":9808", { host: "", port: 9808 }],
-  ["localhost:1", { host: "localhost", port: 1 }],
-  ["[::1]:9808", { host: "::1", port: 9808 }],
-])("`parseHttpEndpoint` takes %s", (text, endpoint) => {
-  expect(parseHttpEndpoint(text)).toEqual(endpoint);
-});
-
-test.each(["9808", "", "host:", "host:65536", "::1:9808", "http://host:80", "host:9x"])(
-  "`parseHttpEndpoint` refuses %j and names the flag",
-  (text) => {
-    expect(() => parseHttpEndpoint(text)).toThrow("--http-endpoint must be HOST:PORT");
-  },
-);
 
 test("`serveHttp` answers GET and HEAD of its pages, with or without a query", async () => {
   const { get } = await serve();
