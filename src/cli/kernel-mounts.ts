@@ -1,5 +1,5 @@
 /** The kernel's mount calls, as the node layer wants them. */
-import { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/engine/index.ts";
-import type { KernelMounts } from "#node/kernel-mounts.ts";
+import { bindMount, mountFuse, openFuseDevice, setImmutable, setReadAhead, unmount } from "#fuse/engine/index.ts";
+import type { SealingMounts } from "#node/kernel-mounts.ts";
 
-export const kernelMounts: KernelMounts = { openFuseDevice, mountFuse, setReadAhead, bindMount, unmount };
+export const kernelMounts: SealingMounts = { openFuseDevice, mountFuse, setReadAhead, bindMount, unmount, setImmutable };

@@ -190,7 +190,9 @@ export function parseMountOptions(lists: readonly string[], { sloppy = false }: 
     if (option !== undefined) {
       // A URL can only mean the endpoint, whatever s3fs calls the region.
       const target = name === "endpoint" && text?.includes("://") ? "url" : option;
-      given[target] = parseOptionValue(target, text);
+      const value = parseOptionValue(target, text);
+      refuseSecondLabel(target, given[target], value);
+      given[target] = value;
     } else if (!sloppy) {
       throw unknownOption(name);
     }
@@ -205,7 +207,7 @@ export function parseOptionValue(name: MountOptionName, text: string | undefined
   // s3fs's bare `iam_role` means `auto`.
   const raw = text ?? (name === "iam_role" ? "auto" : "");
   if (raw === "") throw new DriverError("bad_argument", `mount option "${name}" needs a value: ${name}=...`);
-  const value = row.kind === "kernel" ? raw : raw.replaceAll('"', "");
+  const value = raw.replaceAll('"', "");
   switch (row.kind) {
     case "octal":
       return parseOctal(name, value);
@@ -242,9 +244,20 @@ export function resolveMountOptions(given: GivenOptions, defaults: { readonly ui
     noExec: given.noexec ?? false,
     ...(given.storage_class === undefined ? {} : { storageClass: given.storage_class.toUpperCase() }),
     kernelOptions: (["context", "fscontext", "defcontext", "rootcontext"] as const).flatMap((name) =>
-      given[name] === undefined ? [] : [`${name}=${given[name]}`],
+      given[name] === undefined ? [] : [`${name}=${quoted(given[name])}`],
     ),
   };
+}
+
+/** SELinux takes quotes off again: a label's categories have commas between them. */
+function quoted(label: string): string {
+  return label.includes(",") ? `"${label}"` : label;
+}
+
+/** A mount has one label; which of two was meant is nothing to guess. */
+function refuseSecondLabel(name: MountOptionName, before: unknown, value: unknown): void {
+  if (MOUNT_OPTIONS[name].kind !== "kernel" || before === undefined || before === value) return;
+  throw new DriverError("bad_argument", `mount option "${name}" is given twice: "${String(before)}" and "${String(value)}"`);
 }
 
 const BYTE_UNITS = "KMGTP";
@@ -286,9 +299,10 @@ function parseText(name: string, row: OptionRow, text: string): string {
   throw new DriverError("bad_argument", `mount option "${name}" is one of ${row.choices.join(", ")}, not "${text}"`);
 }
 
-/** Splits at commas outside double quotes; empty words are dropped. */
+/** Splits at commas outside double quotes, and not between the categories of an SELinux label; empty words are dropped. */
 function splitWords(list: string): string[] {
-  return (list.match(/(?:[^,"]|"[^"]*"?)+/g) ?? []).map((word) => word.trim()).filter((word) => word !== "");
+  const labels = list.replaceAll(/context=[^,"]*:s\d[^,"]*(?:,c\d+(?:\.c\d+)?(?=,|$))+/g, (label) => label.replace(/(?<==).*/, '"$&"'));
+  return (labels.match(/(?:[^,"]|"[^"]*"?)+/g) ?? []).map((word) => word.trim()).filter((word) => word !== "");
 }
 
 /** systemd's `x-...` become `x_...` too. */

@@ -29,3 +29,9 @@ export interface KernelMounts {
   /** Takes the topmost mount off. `lazy`: out of sight at once, gone when its last user is (MNT_DETACH). */
   unmount(dir: string, options: { readonly lazy?: boolean }): Promise<void>;
 }
+
+/** What the CSI side needs besides: a directory that waits for its mount must not be written to. */
+export interface SealingMounts extends KernelMounts {
+  /** Sets or clears the immutable attribute of a directory; false when its file system has none, or this process may not. */
+  setImmutable(dir: string, immutable: boolean): Promise<boolean>;
+}

@@ -20,6 +20,8 @@ export interface NodePublishVolumeRequest {
   readonly targetPath: string;
   readonly volumeCapability: VolumeCapability | null;
   readonly readonly: boolean;
+  readonly secrets: StringMap;
+  readonly volumeContext: StringMap;
 }
 
 export interface NodeUnpublishVolumeRequest {

@@ -6,13 +6,18 @@
  */
 import { DriverError } from "#core/errors.ts";
 import { ACCESS_MODES, type MountCapability } from "#csi/capabilities.ts";
+import { accessOf } from "./credentials.ts";
 import { within } from "./deadline.ts";
 import type { MountFlags } from "./kernel-mounts.ts";
 import { livenessOf } from "./liveness.ts";
 import { isOurs, type MountRow, readMounts, topMount } from "./mounts.ts";
-import { type StagingParts, type StagingPlace, takeDeadAway, unmountAll } from "./stage.ts";
-import { parseMountFlags } from "./stage-plan.ts";
+import { ensureStaged } from "./restage.ts";
+import { labelled, ONE_HANDLE, ONE_LABEL, type StagingParts, type StagingPlace, takeDeadAway, unmountAll } from "./stage.ts";
+import { parseMountFlags, type StagePlan } from "./stage-plan.ts";
 import { makeDirectory, removeDirectory } from "./target-path.ts";
+import { seal, unseal } from "./under-mount.ts";
+import type { VolumeRecord, VolumeView } from "./volume-records.ts";
+import { isOursAt } from "./volume-sharing.ts";
 
 export interface Publication extends StagingPlace {
   /** Canonical. */
@@ -20,6 +25,10 @@ export interface Publication extends StagingPlace {
   readonly flags: MountFlags & { readonly readOnly: boolean };
   /** No second target may have the volume. */
   readonly single: boolean;
+  /** What the publication asks the whole mount to be. */
+  readonly view: VolumeView;
+  /** As if this were the staging, with the publication's own secret. Undefined when the request has no attributes. */
+  readonly plan: StagePlan | undefined;
 }
 
 const BIND_MS = 30_000;
@@ -37,24 +46,63 @@ export function isSingle(capability: MountCapability): boolean {
 }
 
 /**
- * Makes the volume appear at the target, or finds it there. Faults: `precondition` when it is not staged, or published elsewhere and
- * `single`; `exists` when it is there read-only and is asked writable, or the reverse; `in_use` when something else is mounted there.
+ * Makes the volume appear at the target, or finds it there. Faults: `precondition` when it is not staged and cannot be mounted again, is
+ * published elsewhere and `single`, or is shared with publications that ask for something else; `exists` when it is there read-only and
+ * is asked writable, or the reverse; `in_use` when something else is mounted there; the store's when it refuses new keys.
  */
 export async function publishVolume(parts: StagingParts, publication: Publication): Promise<void> {
-  const { volumeId, stagingPath, targetPath, flags } = publication;
-  const staged = await requireStaged(parts, publication);
-  if (publication.single) await refuseSecondTarget(parts, publication);
+  const { volumeId, targetPath } = publication;
+  const staged = await parts.sharing.turn(volumeId, async () => {
+    const row = await ensureStaged(parts, publication, publication.plan);
+    await agree(parts, publication, row);
+    return row;
+  });
   if (await isPublished(parts, publication, staged)) return;
+  try {
+    await bind(parts, publication, staged);
+  } catch (error) {
+    await forgetTarget(parts, volumeId, targetPath);
+    throw error;
+  }
+}
+
+/** What all publications share is as this one wants it. In the volume's turn. */
+async function agree(parts: StagingParts, publication: Publication, staged: MountRow): Promise<void> {
+  const { volumeId, targetPath, single, view, plan, flags } = publication;
+  const record = await parts.records.read(volumeId);
+  if (single) await refuseSecondTarget(record, targetPath);
+  refuseOtherView(record, view);
+  if (!flags.readOnly && staged.options.includes("ro")) {
+    throw new DriverError(
+      "precondition",
+      `volume ${volumeId} is staged read-only (its access mode, or the mount option ro): it cannot be published writable`,
+    );
+  }
+  await parts.sharing.joinGroup(volumeId, targetPath, view.group);
+  // The driver's own keys may be others than at the staging, after its restart. Those that publications brought go before them.
+  const isDrivers = record?.keys === "driver" && plan?.store.credentials.kind === "static" && !parts.sharing.hasBroughtKeys(volumeId);
+  if (plan?.keys === "secret") await parts.sharing.bringKeys(volumeId, targetPath, accessOf(plan.store));
+  else if (plan !== undefined && isDrivers) await parts.sharing.useKeys(volumeId, accessOf(plan.store));
+}
+
+async function bind(parts: StagingParts, { volumeId, stagingPath, targetPath, flags }: Publication, staged: MountRow): Promise<void> {
+  const { mounts } = parts;
   const undo = await makeDirectory(targetPath);
   try {
     // Noted first: a crash in between leaves a note too many, which says nothing without a mount.
-    await noteTargets(parts, volumeId, (targets) => [...targets.filter((path) => path !== targetPath), targetPath]);
-    await within(BIND_MS, `mounting "${targetPath}"`, parts.mounts.bindMount(stagingPath, targetPath, flags));
+    await noteTarget(parts, volumeId, targetPath);
+    await seal(mounts, targetPath);
+    await within(BIND_MS, `mounting "${targetPath}"`, mounts.bindMount(stagingPath, targetPath, flags));
   } catch (error) {
+    await unseal(mounts, targetPath);
     await undo();
-    await noteTargets(parts, volumeId, (targets) => targets.filter((path) => path !== targetPath));
     throw error;
   }
+  // The staged mount may have ended just before: then this is the directory under it.
+  const row = topMount(await readMounts(), targetPath);
+  if (row?.device === staged.device) return;
+  if (row !== undefined) await within(BIND_MS, `unmounting "${targetPath}"`, mounts.unmount(targetPath, { lazy: true }));
+  throw new DriverError("unavailable", `the mount of volume ${volumeId} ended while it was being published; try again`);
 }
 
 /**
@@ -74,24 +122,31 @@ export async function unpublishVolume(
     await refuseOtherVolume(parts, volumeId, targetPath, row);
     await unmountAll(parts.mounts, targetPath);
   }
+  await unseal(parts.mounts, targetPath);
   await removeDirectory(targetPath);
-  await noteTargets(parts, volumeId, (targets) => targets.filter((path) => path !== targetPath));
+  await forgetTarget(parts, volumeId, targetPath);
 }
 
-async function requireStaged(parts: StagingParts, { volumeId, stagingPath }: StagingPlace): Promise<MountRow> {
-  const located = await parts.staged.locate(volumeId, stagingPath);
-  if (located.state === "live") return located.row;
-  const why = located.state === "dead" ? "its engine is gone for good" : "nothing is mounted there";
-  throw new DriverError("precondition", `volume ${volumeId} is not staged on "${stagingPath}": ${why}; stage it first`);
-}
-
-async function refuseSecondTarget({ records }: StagingParts, { volumeId, targetPath }: Publication): Promise<void> {
-  const [record, mounts] = await Promise.all([records.read(volumeId), readMounts()]);
+async function refuseSecondTarget(record: VolumeRecord | undefined, targetPath: string): Promise<void> {
+  const mounts = await readMounts();
   const other = record?.targets.find((path) => path !== targetPath && isOursAt(mounts, path));
-  if (other !== undefined) {
+  if (other === undefined) return;
+  throw new DriverError(
+    "precondition",
+    `volume ${record?.volumeId} allows one target at a time (SINGLE_NODE_SINGLE_WRITER) and is published on "${other}"`,
+  );
+}
+
+function refuseOtherView(record: VolumeRecord | undefined, { source, context }: VolumeView): void {
+  if (record === undefined) return;
+  const { volumeId, view = {} } = record;
+  if (source !== undefined && view.source !== undefined && source !== view.source) {
+    throw new DriverError("precondition", `volume ${volumeId} is staged with other attributes: ${ONE_HANDLE}`);
+  }
+  if (context !== undefined && context !== view.context) {
     throw new DriverError(
       "precondition",
-      `volume ${volumeId} allows one target at a time (SINGLE_NODE_SINGLE_WRITER) and is published on "${other}"`,
+      `volume ${volumeId} is staged ${labelled(view.context)}, and is asked for ${labelled(context)}: ${ONE_LABEL}`,
     );
   }
 }
@@ -121,15 +176,13 @@ async function refuseOtherVolume(parts: StagingParts, volumeId: string, targetPa
   throw new DriverError("in_use", `another volume (${row.source}) is mounted on "${targetPath}"; it is left as it is`);
 }
 
-function isOursAt(mounts: readonly MountRow[], path: string): boolean {
-  const row = topMount(mounts, path);
-  return row !== undefined && isOurs(row);
+async function forgetTarget({ records, sharing }: StagingParts, volumeId: string, targetPath: string): Promise<void> {
+  const without = (targets: readonly string[] = []) => targets.filter((path) => path !== targetPath);
+  await records.change(volumeId, (record) => record && { ...record, targets: without(record.targets), grouped: without(record.grouped) });
+  sharing.leave(volumeId, targetPath);
 }
 
-async function noteTargets(
-  { records }: StagingParts,
-  volumeId: string,
-  change: (targets: readonly string[]) => readonly string[],
-): Promise<void> {
-  await records.change(volumeId, (record) => record && { ...record, targets: change(record.targets) });
+async function noteTarget({ records }: StagingParts, volumeId: string, targetPath: string): Promise<void> {
+  const withIt = (targets: readonly string[]) => [...targets.filter((path) => path !== targetPath), targetPath];
+  await records.change(volumeId, (record) => record && { ...record, targets: withIt(record.targets) });
 }

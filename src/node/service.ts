@@ -12,7 +12,7 @@ import { createIdentityHandlers, DRIVER_NAME } from "#csi/identity.ts";
 import type { CallContext, Handlers } from "#csi/interceptors.ts";
 import { checkMap, requirePath, requireString } from "#csi/validate.ts";
 import type { EngineCommand } from "./engine-process.ts";
-import type { KernelMounts } from "./kernel-mounts.ts";
+import type { SealingMounts } from "./kernel-mounts.ts";
 import type {
   NodeGetVolumeStatsRequest,
   NodePublishVolumeRequest,
@@ -20,14 +20,16 @@ import type {
   NodeUnpublishVolumeRequest,
   NodeUnstageVolumeRequest,
 } from "./messages.ts";
-import { bindFlags, isSingle, publishVolume, unpublishVolume } from "./publish.ts";
+import { bindFlags, isSingle, type Publication, publishVolume, unpublishVolume } from "./publish.ts";
 import { stageVolume, unstageVolume } from "./stage.ts";
-import { planStage, type StageDefaults } from "./stage-plan.ts";
+import { planStage, type StageDefaults, viewOf } from "./stage-plan.ts";
 import { StagedVolumes, type Supervised } from "./staged-volumes.ts";
 import { volumeUsage } from "./stats.ts";
 import { canonicalPath } from "./target-path.ts";
+import { hasAttributes } from "./volume-context.ts";
 import { VolumeGate } from "./volume-gate.ts";
 import { VolumeRecords } from "./volume-records.ts";
+import { VolumeSharing } from "./volume-sharing.ts";
 
 export interface NodeConfig {
   /** What the orchestrator calls this machine. */
@@ -40,7 +42,7 @@ export interface NodeConfig {
   readonly defaults: StageDefaults;
   /** How to start an engine: `[execPath, ...execArgv, main, "engine"]`. */
   readonly engine: EngineCommand;
-  readonly mounts: KernelMounts;
+  readonly mounts: SealingMounts;
   readonly log: Logger;
   /** The engines' standard output and error; default 2, this process's own. */
   readonly engineLogFd?: number;
@@ -58,7 +60,7 @@ export interface NodeServices {
 }
 
 /** What the Node service can do. */
-const CAPABILITIES = ["STAGE_UNSTAGE_VOLUME", "GET_VOLUME_STATS", "SINGLE_NODE_MULTI_WRITER"] as const;
+const CAPABILITIES = ["STAGE_UNSTAGE_VOLUME", "GET_VOLUME_STATS", "SINGLE_NODE_MULTI_WRITER", "VOLUME_MOUNT_GROUP"] as const;
 
 /** A path in a request: of the kubelet's making, so longer than an id. */
 const MAX_PATH_BYTES = 4095;
@@ -76,7 +78,7 @@ export function createNodeServices(config: NodeConfig): NodeServices {
     logFd: config.engineLogFd ?? 2,
     onTrouble: config.onTrouble,
   });
-  const parts = { staged, records, mounts };
+  const parts = { staged, records, sharing: new VolumeSharing(staged, records), mounts, log };
   const gate = new VolumeGate();
 
   const node = {
@@ -98,12 +100,9 @@ export function createNodeServices(config: NodeConfig): NodeServices {
     },
 
     NodePublishVolume: async (request: NodePublishVolumeRequest): Promise<object> => {
-      const volumeId = requireString(request.volumeId, "volume_id");
-      const target = requirePath(request.targetPath, "target_path");
-      const capability = checkCapability(request.volumeCapability);
-      const [flags, single] = [bindFlags(capability, request.readonly), isSingle(capability)];
-      const [stagingPath, targetPath] = await Promise.all([canonicalPath(requireStagingPath(request)), canonicalPath(target)]);
-      const publish = () => publishVolume(parts, { volumeId, stagingPath, targetPath, flags, single });
+      const publication = await publicationOf(request, config.defaults);
+      const { volumeId, targetPath, single } = publication;
+      const publish = () => publishVolume(parts, publication);
       await (single ? gate.alone(volumeId, publish) : gate.atTarget(volumeId, targetPath, publish));
       return {};
     },
@@ -129,6 +128,18 @@ export function createNodeServices(config: NodeConfig): NodeServices {
   };
   const identity = createIdentityHandlers({ name: config.driverName ?? DRIVER_NAME, services: ["CONTROLLER_SERVICE"] });
   return { services: { "csi.v1.Identity": identity, "csi.v1.Node": node }, volumes: () => staged.all() };
+}
+
+/** The request, checked and read. */
+async function publicationOf(request: NodePublishVolumeRequest, defaults: StageDefaults): Promise<Publication> {
+  const volumeId = requireString(request.volumeId, "volume_id");
+  const target = requirePath(request.targetPath, "target_path");
+  const capability = checkCapability(request.volumeCapability);
+  const [flags, single] = [bindFlags(capability, request.readonly), isSingle(capability)];
+  const [volumeContext, secrets] = [checkMap(request.volumeContext, "volume_context"), request.secrets ?? {}];
+  const plan = hasAttributes(volumeContext) ? planStage({ volumeContext, secrets }, capability, defaults) : undefined;
+  const [stagingPath, targetPath] = await Promise.all([canonicalPath(requireStagingPath(request)), canonicalPath(target)]);
+  return { volumeId, stagingPath, targetPath, flags, single, view: plan?.view ?? viewOf(capability), plan };
 }
 
 /** The specification has its own answer for a staging path that is not set: FAILED_PRECONDITION. */

@@ -1,4 +1,4 @@
-/** From a NodeStageVolume request to what an engine is told: pure. */
+/** From a NodeStageVolume or NodePublishVolume request to what an engine is told: pure. */
 import { createHash } from "node:crypto";
 import { DriverError } from "#core/errors.ts";
 import type { LogLevel } from "#core/log.ts";
@@ -6,24 +6,24 @@ import { type GivenOptions, type MountOptionName, parseMountOptions, resolveMoun
 import type { MountCapability } from "#csi/capabilities.ts";
 import type { StringMap } from "#csi/messages.ts";
 import type { EngineConfig } from "#fuse/engine/protocol.ts";
-import type { CredentialSource } from "#s3/store-config.ts";
-import { parseSecrets } from "./credentials.ts";
+import type { StoreAccess } from "#s3/store-config.ts";
+import { accessWith, parseSecrets } from "./credentials.ts";
 import { parseVolumeContext } from "./volume-context.ts";
+import type { VolumeRecord, VolumeView } from "./volume-records.ts";
 
 /** What holds for volumes that say nothing else. */
-export interface StageDefaults {
+export interface StageDefaults extends StoreAccess {
   readonly endpoint?: string;
   readonly region?: string;
   readonly pathStyle?: boolean;
-  /** PEM of further certificate authorities. */
-  readonly caBundle?: string;
-  readonly credentials: CredentialSource;
   readonly cacheSizeBytes: number;
   readonly logLevel: LogLevel;
 }
 
-export interface StagePlan extends Pick<EngineConfig, "store" | "options" | "cacheSizeBytes" | "logLevel"> {
-  /** Equal for requests that mean the same mount. Keys are no part of it: a rotated secret is no other volume. */
+export interface StagePlan
+  extends Pick<EngineConfig, "store" | "options" | "cacheSizeBytes" | "logLevel">,
+    Required<Pick<VolumeRecord, "fingerprint" | "view" | "keys">> {
+  /** Equal for requests that mean the same mount. No part of it: access, since a rotated secret is no other volume, and the view. */
   readonly fingerprint: string;
 }
 
@@ -50,36 +50,51 @@ export function planStage(
   capability: MountCapability,
   defaults: StageDefaults,
 ): StagePlan {
-  const { bucket, prefix, ...source } = parseVolumeContext(request.volumeContext);
+  const attributes = parseVolumeContext(request.volumeContext);
   const secret = parseSecrets(request.secrets);
   const flags = parseMountFlags(capability.mountFlags);
-  const endpoint = flags.url ?? source.endpoint ?? secret.endpoint ?? defaults.endpoint;
-  const pathStyle = flags.use_path_request_style ?? source.pathStyle ?? defaults.pathStyle;
+  const endpoint = flags.url ?? attributes.endpoint ?? secret.endpoint ?? defaults.endpoint;
+  const pathStyle = flags.use_path_request_style ?? attributes.pathStyle ?? defaults.pathStyle;
   const location = {
-    bucket,
-    prefix,
-    region: flags.region ?? source.region ?? secret.region ?? defaults.region ?? FALLBACK_REGION,
+    bucket: attributes.bucket,
+    prefix: attributes.prefix,
+    region: flags.region ?? attributes.region ?? secret.region ?? defaults.region ?? FALLBACK_REGION,
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(pathStyle === undefined ? {} : { pathStyle }),
-    ...(defaults.caBundle === undefined ? {} : { caBundle: defaults.caBundle }),
   };
-  const resolved = resolveMountOptions(flags, { uid: 0, gid: 0 });
+  const given = attributes.storageClass === undefined ? flags : { storage_class: attributes.storageClass, ...flags };
+  const resolved = resolveMountOptions(given, { uid: 0, gid: 0 });
   // The pods that use the mount run as anybody.
   const options = { ...resolved, allowOther: true, readOnly: resolved.readOnly || capability.readOnly };
+  const view = { ...viewOf(capability), source: digest(Object.entries(attributes).toSorted()) };
   return {
-    store: { ...location, credentials: secret.credentials ?? defaults.credentials },
-    options,
+    store: { ...location, ...accessWith(secret, defaults) },
+    options: view.group === undefined ? options : { ...options, group: view.group },
     cacheSizeBytes: flags.cache_size ?? defaults.cacheSizeBytes,
     logLevel: (flags.dbglevel as LogLevel | undefined) ?? defaults.logLevel,
-    fingerprint: createHash("sha256")
-      .update(JSON.stringify([location, options]))
-      .digest("hex"),
+    fingerprint: digest([location, { ...options, kernelOptions: options.kernelOptions.filter((option) => !isContext(option)) }]),
+    view,
+    keys: secret.credentials === undefined ? "driver" : "secret",
+  };
+}
+
+/**
+ * What a publication asks the whole mount to be. Fault `bad_argument`: a group that is no number. An owning group among the mount flags
+ * is the volume's own, for pods of every fsGroup: theirs is not looked at then.
+ */
+export function viewOf({ mountFlags, volumeMountGroup }: MountCapability): VolumeView {
+  const { gid, context } = parseMountFlags(mountFlags);
+  const group = volumeMountGroup === undefined ? undefined : parseGroup(volumeMountGroup);
+  return {
+    ...(group === undefined || (gid !== undefined && gid !== group) ? {} : { group }),
+    ...(context === undefined ? {} : { context }),
   };
 }
 
 /** The flags of a capability, parsed. Fault `bad_argument` naming the flag: unknown, wrong, or for the command line only. */
 export function parseMountFlags(mountFlags: readonly string[]): GivenOptions {
-  const given = parseMountOptions(mountFlags);
+  // People write mountOptions as they write mount(8)'s arguments.
+  const given = parseMountOptions(mountFlags.map((flag) => flag.replace(/^-o\s*/, "")));
   const refused = COMMAND_LINE_ONLY.find((name) => given[name] !== undefined);
   if (refused !== undefined) {
     throw new DriverError(
@@ -88,4 +103,18 @@ export function parseMountFlags(mountFlags: readonly string[]): GivenOptions {
     );
   }
   return given;
+}
+
+function parseGroup(text: string): number {
+  // 2^32 - 1 means "no change" to the kernel.
+  if (/^\d{1,10}$/.test(text) && Number(text) < 0xffff_ffff) return Number(text);
+  throw new DriverError("bad_argument", `volume_mount_group (fsGroup) must be a numeric group id, not ${JSON.stringify(text)}`);
+}
+
+function isContext(kernelOption: string): boolean {
+  return kernelOption.startsWith("context=");
+}
+
+function digest(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex");
 }

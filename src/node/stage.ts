@@ -4,9 +4,13 @@
  * Both may be repeated at any point, and after a crash of this process or of the engine: what is there is looked at first, and what
  * is missing is done.
  */
-import { DriverError } from "#core/errors.ts";
+import type { Cause } from "#core/causes.ts";
+import { DriverError, isFault } from "#core/errors.ts";
+import type { Logger } from "#core/log.ts";
+import { accessOf } from "./credentials.ts";
 import { pollUntil, within } from "./deadline.ts";
-import type { KernelMounts } from "./kernel-mounts.ts";
+import type { KernelMounts, SealingMounts } from "./kernel-mounts.ts";
+import { livenessOf } from "./liveness.ts";
 import { isOurs, type MountRow, mountsOn, readMounts, topMount } from "./mounts.ts";
 import { isAlive } from "./process-identity.ts";
 import type { StagePlan } from "./stage-plan.ts";
@@ -14,11 +18,14 @@ import type { StagedVolumes } from "./staged-volumes.ts";
 import { readOwner } from "./state-folder.ts";
 import { requireDirectory } from "./target-path.ts";
 import type { VolumeRecord, VolumeRecords } from "./volume-records.ts";
+import type { VolumeSharing } from "./volume-sharing.ts";
 
 export interface StagingParts {
   readonly staged: StagedVolumes;
   readonly records: VolumeRecords;
-  readonly mounts: KernelMounts;
+  readonly sharing: VolumeSharing;
+  readonly mounts: SealingMounts;
+  readonly log: Logger;
 }
 
 /** Where a volume is staged. `stagingPath` is canonical. */
@@ -37,15 +44,62 @@ const SHORTEST_MS = 5000;
  * the volume is taken, `precondition` for a path that is no directory, and the engine's own (`no_bucket`, `unauthenticated`, ...).
  */
 export async function stageVolume(parts: StagingParts, place: StagingPlace, plan: StagePlan): Promise<void> {
+  const located = await parts.staged.locate(place.volumeId, place.stagingPath);
+  if (located.state === "live") return takeAsItIs(parts, located.record, plan);
+  try {
+    await mountVolume(parts, place, plan);
+  } catch (error) {
+    if (!isWithoutKeys(error, plan)) throw error;
+    parts.log.info({ volumeId: place.volumeId, error }, "there are no keys for the volume yet: the first publication has to bring them");
+    const { fingerprint, view, keys } = plan;
+    const record = { ...place, fingerprint, view, keys, targets: [], phase: "deferred" } as const;
+    await parts.records.change(place.volumeId, () => record);
+  }
+}
+
+/** Neither the request nor the driver has keys. A secret may come with NodePublishVolume alone (nodePublishSecretRef). */
+function isWithoutKeys(error: unknown, { keys }: StagePlan): boolean {
+  return keys === "driver" && isFault(error, "unauthenticated") && error.context.cause === ("no_credentials" satisfies Cause);
+}
+
+/** Mounts what is not mounted, or dead, and mends the publications of a mount that was there before. Faults as stageVolume's. */
+export async function mountVolume(parts: StagingParts, place: StagingPlace, plan: StagePlan): Promise<void> {
   const { volumeId, stagingPath } = place;
-  const located = await parts.staged.locate(volumeId, stagingPath);
-  if (located.state === "live") return requireSame(located.record, plan);
-  if (located.state === "dead") await takeDeadAway(parts.mounts, stagingPath);
+  if ((await parts.staged.locate(volumeId, stagingPath)).state === "dead") await takeDeadAway(parts.mounts, stagingPath);
   await refuseSecondPlace(parts.staged, place);
   await requireDirectory(stagingPath, "staging_target_path");
-  const { fingerprint, ...settings } = plan;
+  const { fingerprint, view, keys, ...settings } = plan;
   const config = { ...settings, mountPoint: stagingPath, stateDir: parts.records.folder(volumeId) };
-  await parts.staged.start({ volumeId, fingerprint, config });
+  await parts.staged.start({ volumeId, fingerprint, view, keys, config }).catch((error: unknown) => {
+    throw withOwner(error, keys);
+  });
+  await mendTargets(parts, place);
+}
+
+/** Says whose keys were refused: there are several places to look for them. */
+function withOwner(thrown: unknown, keys: StagePlan["keys"]): DriverError {
+  const error = DriverError.from(thrown);
+  if (!isFault(error, "unauthenticated", "denied")) return error;
+  const whose = keys === "secret" ? "the keys are those of the volume's secret" : "the keys are the driver's own: the volume has no secret";
+  return new DriverError(error.fault, `${error.message}; ${whose}`, { context: error.context, cause: error });
+}
+
+/** Pods that had the dead mount see the new one in containers that are started from now on, and where mounts propagate. */
+async function mendTargets({ records, mounts, log }: StagingParts, { volumeId, stagingPath }: StagingPlace): Promise<void> {
+  const rows = await readMounts();
+  for (const target of (await records.read(volumeId))?.targets ?? []) {
+    const row = topMount(rows, target);
+    if (row === undefined || !isOurs(row) || (await livenessOf(target)) !== "dead") continue;
+    const has = (option: string) => row.options.includes(option);
+    const flags = { readOnly: has("ro"), noSuid: has("nosuid"), noDev: has("nodev"), noExec: has("noexec") };
+    try {
+      await takeDeadAway(mounts, target);
+      await within(UNMOUNT_MS, `mounting "${target}"`, mounts.bindMount(stagingPath, target, flags));
+      log.info({ volumeId, target }, "a dead mount of a pod is mended");
+    } catch (error) {
+      log.warn({ volumeId, target, error }, "a dead mount of a pod could not be mended; the next NodePublishVolume tries again");
+    }
+  }
 }
 
 /**
@@ -69,6 +123,9 @@ export async function unstageVolume(parts: StagingParts, place: StagingPlace, de
   }
   await awaitEarlierEngine(parts.records.folder(volumeId), leftMs);
   await requireUploaded(parts, volumeId, leftMs);
+  await parts.records.change(volumeId, (now) => (now?.stagingPath === stagingPath ? undefined : now));
+  parts.staged.forget(volumeId);
+  parts.sharing.forget(volumeId);
 }
 
 /** Every mount on the path goes, the topmost first, if all are ours. Fault `in_use` for others, and while files are open. */
@@ -86,12 +143,29 @@ export function takeDeadAway(mounts: KernelMounts, path: string): Promise<void> 
   return unmountAll(mounts, path, { lazy: true });
 }
 
-function requireSame(record: VolumeRecord, plan: StagePlan): void {
-  if (record.fingerprint === plan.fingerprint) return;
-  throw new DriverError(
-    "exists",
-    `volume ${record.volumeId} is staged on "${record.stagingPath}" with other attributes or mount options; unstage it first`,
-  );
+/** Staged already: with what is asked for, save for keys that were changed since. */
+async function takeAsItIs({ sharing }: StagingParts, record: VolumeRecord, plan: StagePlan): Promise<void> {
+  const { volumeId, stagingPath, view } = record;
+  const isStaged = `volume ${volumeId} is staged on "${stagingPath}"`;
+  if (view?.source !== plan.view.source) throw new DriverError("exists", `${isStaged} with other attributes: ${ONE_HANDLE}`);
+  if (view?.context !== plan.view.context) {
+    throw new DriverError(
+      "exists",
+      `${isStaged} ${labelled(view?.context)}, and is asked for ${labelled(plan.view.context)}: ${ONE_LABEL}`,
+    );
+  }
+  if (record.fingerprint !== plan.fingerprint) {
+    throw new DriverError("exists", `${isStaged} with other mount options, or another endpoint or region in its secret; unstage it first`);
+  }
+  // Keys that publications brought go before these, and a provider chain renews its own.
+  if (plan.store.credentials.kind === "static" && !sharing.hasBroughtKeys(volumeId)) await sharing.useKeys(volumeId, accessOf(plan.store));
+}
+
+export const ONE_HANDLE = "two PersistentVolumes must not have the same volumeHandle";
+export const ONE_LABEL = "a volume has one SELinux label on a node, so its pods need the same seLinuxOptions";
+
+export function labelled(context: string | undefined): string {
+  return context === undefined ? "without an SELinux label" : `with the SELinux label ${context}`;
 }
 
 /** One volume, one engine. One whose mount is gone still uploads, or has users in other places: the volume is free when it has ended. */
@@ -148,5 +222,4 @@ async function requireUploaded(parts: StagingParts, volumeId: string, ms: number
       `volume ${volumeId} has data that is not uploaded; it is kept in "${parts.records.folder(volumeId)}" and goes to the bucket when the volume is staged on this node again`,
     );
   }
-  await parts.records.change(volumeId, (now) => now && { ...now, phase: "uploaded" });
 }

@@ -7,6 +7,8 @@ import { DriverError, isFault } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
 import type { TroubleReport } from "#core/trouble-watch.ts";
 import type { EngineConfig } from "#fuse/engine/protocol.ts";
+import type { StoreAccess } from "#s3/store-config.ts";
+import { accessOf } from "./credentials.ts";
 import type { EngineCommand } from "./engine-process.ts";
 import type { KernelMounts } from "./kernel-mounts.ts";
 import { livenessOf } from "./liveness.ts";
@@ -46,11 +48,14 @@ export type Located =
   /** This volume's mount; `record` is that of its staging. */
   | { readonly state: "live"; readonly row: MountRow; readonly record: VolumeRecord };
 
+/** A LIST shows whether new keys are good; an engine that crashes meanwhile has a successor in this time. */
+const ADJUST_MS = 40_000;
+
 export class StagedVolumes {
   readonly #options: StagedVolumesOptions;
   readonly #supervised = new Map<string, Supervised>();
-  /** Mounts that ended with data in their spool, for another attempt. */
-  readonly #leftovers = new Map<string, VolumeMount>();
+  /** Mounts that ended and were not unstaged since: what another attempt needs. */
+  readonly #ended = new Map<string, { readonly mount: VolumeMount; readonly uploaded: boolean }>();
 
   constructor(options: StagedVolumesOptions) {
     this.#options = options;
@@ -65,8 +70,54 @@ export class StagedVolumes {
     return [...this.#supervised.values()];
   }
 
+  /** What a mount was that ended with data in its spool. */
   leftover(volumeId: string): VolumeMount | undefined {
-    return this.#leftovers.get(volumeId);
+    const ended = this.#ended.get(volumeId);
+    return ended?.uploaded === false ? ended.mount : undefined;
+  }
+
+  /** With what the volume is mounted, or was before its mount ended by itself. Undefined after a restart of this process. */
+  lastMount(volumeId: string): VolumeMount | undefined {
+    return this.#supervised.get(volumeId)?.mount ?? this.#ended.get(volumeId)?.mount;
+  }
+
+  /** The volume is unstaged: nothing of it is needed any more, its keys least of all. */
+  forget(volumeId: string): void {
+    this.#ended.delete(volumeId);
+  }
+
+  /** How the volume's engine reaches the store. Undefined without a supervisor here. */
+  accessOf(volumeId: string): StoreAccess | undefined {
+    const config = this.#supervised.get(volumeId)?.supervisor.config;
+    return config && accessOf(config.store);
+  }
+
+  /**
+   * Gives the volume's engine and its successors other keys. Throws the store's fault when it refuses them: then the old ones stay.
+   * Fault `precondition` without a supervisor here.
+   */
+  renewAccess(volumeId: string, access: StoreAccess): Promise<void> {
+    return this.#adjust(volumeId, (supervisor) => supervisor.renewAccess(access, ADJUST_MS));
+  }
+
+  /** Shows the volume to this group. Fault `precondition` without a supervisor here. */
+  showToGroup(volumeId: string, group: number | undefined): Promise<void> {
+    return this.#adjust(volumeId, (supervisor) => supervisor.showToGroup(group, ADJUST_MS));
+  }
+
+  async #adjust(volumeId: string, change: (supervisor: MountSupervisor) => Promise<void>): Promise<void> {
+    const supervised = this.#supervised.get(volumeId);
+    if (supervised === undefined) {
+      throw new DriverError(
+        "precondition",
+        `the engine of volume ${volumeId} belongs to an earlier plugin process and cannot be told anything`,
+      );
+    }
+    await change(supervised.supervisor);
+    const { supervisor, mount } = supervised;
+    if (this.#supervised.get(volumeId) === supervised) {
+      this.#supervised.set(volumeId, { ...supervised, mount: { ...mount, config: supervisor.config } });
+    }
   }
 
   /**
@@ -109,7 +160,8 @@ export class StagedVolumes {
     const before = await records.read(volumeId);
     try {
       await records.change(volumeId, () => {
-        return { ...facts, stagingPath: config.mountPoint, targets: before?.targets ?? [], phase: "staged" };
+        const grouped = before?.view?.group === facts.view?.group ? { grouped: before?.grouped ?? [] } : {};
+        return { ...facts, ...grouped, stagingPath: config.mountPoint, targets: before?.targets ?? [], phase: "staged" };
       });
     } catch (error) {
       await folder.discard();
@@ -122,7 +174,7 @@ export class StagedVolumes {
         throw error;
       },
     );
-    this.#leftovers.delete(volumeId);
+    this.#ended.delete(volumeId);
     const supervised = { mount, supervisor, settled: this.#settle(mount, supervisor) };
     this.#supervised.set(volumeId, supervised);
     return supervised;
@@ -148,8 +200,8 @@ export class StagedVolumes {
     await records
       .change(mount.volumeId, (record) => record && { ...record, phase: end.uploaded ? "uploaded" : "left" })
       .catch((error: unknown) => log.warn({ error, volumeId: mount.volumeId }, "cannot write down how the mount ended"));
+    this.#ended.set(mount.volumeId, { mount: this.#supervised.get(mount.volumeId)?.mount ?? mount, uploaded: end.uploaded });
     this.#supervised.delete(mount.volumeId);
-    if (!end.uploaded) this.#leftovers.set(mount.volumeId, mount);
     return end;
   }
 }

@@ -12,6 +12,8 @@ export interface VolumeSource {
   readonly endpoint?: string;
   readonly region?: string;
   readonly pathStyle?: boolean;
+  /** Of new objects. */
+  readonly storageClass?: string;
 }
 
 interface AttributeRow {
@@ -29,10 +31,19 @@ const ATTRIBUTES: { readonly [Name in keyof VolumeSource]-?: AttributeRow } = {
     parse: (value) => (/^[A-Za-z0-9][A-Za-z0-9-]{0,31}$/.test(value) ? value : undefined),
   },
   pathStyle: { form: "true or false", parse: (value) => (value === "true" || value === "false" ? value === "true" : undefined) },
+  storageClass: {
+    form: "an S3 storage class, such as STANDARD_IA",
+    parse: (value) => (/^[A-Za-z][A-Za-z0-9_-]{0,63}$/.test(value) ? value : undefined),
+  },
 };
 
 /** The orchestrator's own: `csi.storage.k8s.io/pod.name`, `storage.kubernetes.io/csiProvisionerIdentity`. */
 const ORCHESTRATORS = /^[a-z0-9.-]*kubernetes\.io\/|^[a-z0-9.-]*k8s\.io\//;
+
+/** True when there is more in it than what the orchestrator adds on its own. */
+export function hasAttributes(given: StringMap): boolean {
+  return Object.keys(given).some((name) => !ORCHESTRATORS.test(name));
+}
 
 /** The attributes, checked. Fault `bad_argument`: an unknown name, a wrong value, or no bucket; named, with what is known. */
 export function parseVolumeContext(given: StringMap): VolumeSource {

@@ -3,7 +3,7 @@
  * state folder too, with `volume.json` in it. Keys are never written.
  */
 import { createHash } from "node:crypto";
-import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Mutex } from "#core/mutex.ts";
 
@@ -11,8 +11,10 @@ import { Mutex } from "#core/mutex.ts";
 export interface VolumeView {
   /** fsGroup. */
   readonly group?: number;
-  /** SELinux's. */
+  /** SELinux's label. */
   readonly context?: string;
+  /** A digest of the volume's attributes: two volumes that go by one id differ in it. */
+  readonly source?: string;
 }
 
 export interface VolumeRecord {
@@ -25,9 +27,16 @@ export interface VolumeRecord {
   readonly keys?: "driver" | "secret";
   /** Where it was published and not unpublished since. */
   readonly targets: readonly string[];
-  /** left: the engine ended and its spool still has data; a later stage uploads it. */
-  readonly phase: "staged" | "uploaded" | "left";
+  /** Those that asked for the group of `view`. */
+  readonly grouped?: readonly string[];
+  /**
+   * deferred: no keys were to be had at the staging; the first publication brings some. uploaded: the engine ended, by itself or in
+   * an unstaging that did not come to its end; left: it did, and its spool still has data; a later stage uploads it.
+   */
+  readonly phase: "deferred" | "staged" | "uploaded" | "left";
 }
+
+const FILE = "volume.json";
 
 export class VolumeRecords {
   readonly #dir: string;
@@ -44,8 +53,12 @@ export class VolumeRecords {
   }
 
   /** Undefined when there is none, or a damaged one. */
-  async read(volumeId: string): Promise<VolumeRecord | undefined> {
-    const text = await readFile(this.#file(volumeId), "utf8").catch(() => undefined);
+  read(volumeId: string): Promise<VolumeRecord | undefined> {
+    return this.#parse(this.#file(volumeId));
+  }
+
+  async #parse(file: string): Promise<VolumeRecord | undefined> {
+    const text = await readFile(file, "utf8").catch(() => undefined);
     try {
       return text === undefined ? undefined : (JSON.parse(text) as VolumeRecord);
     } catch {
@@ -53,7 +66,14 @@ export class VolumeRecords {
     }
   }
 
-  /** Replaces the record, whole; `change` gets the one that is there and answers the new one, or undefined for none. The folder must exist. */
+  /** The records of all volumes that are not unstaged. */
+  async all(): Promise<VolumeRecord[]> {
+    const names = await readdir(this.#dir).catch(() => []);
+    const records = await Promise.all(names.map((name) => this.#parse(join(this.#dir, name, FILE))));
+    return records.filter((record) => record !== undefined);
+  }
+
+  /** Replaces the record, whole; `change` gets the one that is there and answers the new one, or undefined for none. Makes the folder. */
   change(volumeId: string, change: (record: VolumeRecord | undefined) => VolumeRecord | undefined): Promise<void> {
     return this.#changes.run(async () => {
       const before = await this.read(volumeId);
@@ -61,6 +81,7 @@ export class VolumeRecords {
       const file = this.#file(volumeId);
       if (after === before) return;
       if (after === undefined) return rm(file, { force: true });
+      await mkdir(this.folder(volumeId), { recursive: true, mode: 0o700 });
       await writeFile(`${file}.new`, JSON.stringify(after), { mode: 0o600 });
       await rename(`${file}.new`, file);
     });
@@ -73,6 +94,6 @@ export class VolumeRecords {
   }
 
   #file(volumeId: string): string {
-    return join(this.folder(volumeId), "volume.json");
+    return join(this.folder(volumeId), FILE);
   }
 }

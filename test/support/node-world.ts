@@ -1,6 +1,6 @@
 /** A node plugin on a Unix socket, with real engines, on a folder of its own below the temporary one. */
 import { closeSync, openSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, readlink, realpath, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, readlink, realpath } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,12 +8,14 @@ import { type Logger, silentLogger } from "#core/log.ts";
 import type { Handlers } from "#csi/interceptors.ts";
 import type { ServiceName } from "#csi/load.ts";
 import { type CsiServer, startCsiServer } from "#csi/server.ts";
+import { setImmutable } from "#fuse/channel/immutable.ts";
 import { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
 import { pollUntil } from "#node/deadline.ts";
 import { type MountRow, readMounts } from "#node/mounts.ts";
 import { createNodeServices, type NodeConfig } from "#node/service.ts";
 import { readOwner } from "#node/state-folder.ts";
 import type { S3Server } from "./s3-servers.ts";
+import { removeSealed } from "./sealed-folders.ts";
 
 const ENGINE_MAIN = fileURLToPath(new URL("./engine-main.ts", import.meta.url));
 
@@ -64,7 +66,7 @@ export async function startNodeWorld({
       logLevel: "info",
     },
     engine: { file: process.execPath, args: ["-C", "source", engineMain] },
-    mounts: { openFuseDevice, mountFuse, setReadAhead, bindMount, unmount },
+    mounts: { openFuseDevice, mountFuse, setReadAhead, bindMount, unmount, setImmutable },
     log,
     engineLogFd,
   };
@@ -91,7 +93,7 @@ export async function startNodeWorld({
       // Not killed: a supervisor would start a successor. Without its mount an engine ends by itself, and its supervisor lets the folder go.
       if (!(await pollUntil(60_000, 20, () => areSettled(stateDir)))) throw new Error(`engines are left: ${await engines()}`);
       closeSync(engineLogFd);
-      await rm(dir, { recursive: true });
+      await removeSealed(dir);
     },
   };
 }

@@ -76,9 +76,15 @@ export async function mountFuse(fd: number, dir: string, options: FuseMountOptio
   const errno = await mount(options.source, dir, FS_TYPE, flagBits(options), data);
   if (errno !== 0) {
     throw systemError(`mounting ${options.source} on ${dir}`, errno, {
-      EINVAL: `the kernel refused the mount options${options.extra?.length ? `: ${options.extra.join(",")}` : ""}`,
+      EINVAL: refusedOptions(options.extra ?? []),
     });
   }
+}
+
+function refusedOptions(extra: readonly string[]): string {
+  const shown = extra.length === 0 ? "" : `: ${extra.join(",")}`;
+  const label = extra.some((option) => /^[a-z]*context=/.test(option)) ? "; an SELinux label needs a kernel that runs SELinux" : "";
+  return `the kernel refused the mount options${shown}${label}`;
 }
 
 /** Flags of `path`'s mount that a bind remount must repeat: dropping one that another mount locked is EPERM. */

@@ -30,6 +30,7 @@ import { createBridge } from "./bridge.ts";
 import type { EngineConfig, EngineReport, EngineRequest, EngineStatus, StoreAccess, StoreConfig } from "./protocol.ts";
 import { EngineTroubles } from "./troubles.ts";
 
+export { setImmutable } from "#fuse/channel/immutable.ts";
 export { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
 
 /** The kernel's descriptor, by the convention between supervisor and engine. */

@@ -55,6 +55,19 @@ describe("parseMountOptions", () => {
     expect(resolveMountOptions(given, WHO).kernelOptions).toEqual(['context="system_u:object_r:t:s0:c1,c2"']);
   });
 
+  test("`parseMountOptions` takes a label with and without quotes for the same, categories included", () => {
+    const kernelOptions = (...lists: string[]) => resolveMountOptions(parseMountOptions(lists), WHO).kernelOptions;
+    expect(kernelOptions('context="a:b:c:s0:c1,c2.c5"')).toEqual(kernelOptions("ro,context=a:b:c:s0:c1,c2.c5,noexec"));
+    expect(kernelOptions('context="a:b:c:s0"', "context=a:b:c:s0")).toEqual(["context=a:b:c:s0"]);
+    expect(refusal(() => parseMountOptions(["context=a:b:c:s0,c2x"]))).toContain('"c2x"');
+  });
+
+  test("`parseMountOptions` refuses two labels for one mount and names both", () => {
+    expect(refusal(() => parseMountOptions(['context="a:b:c:s0:c1,c2"', "context=a:b:c:s0"]))).toBe(
+      'mount option "context" is given twice: "a:b:c:s0:c1,c2" and "a:b:c:s0"',
+    );
+  });
+
   test("`parseMountOptions` names the word and a near one when it is unknown", () => {
     expect(refusal(() => parseMountOptions(["allow_ohter"]))).toBe('unknown mount option "allow_ohter": did you mean "allow_other"?');
     expect(refusal(() => parseMountOptions(["zzzzzzzz"]))).toBe('unknown mount option "zzzzzzzz"');

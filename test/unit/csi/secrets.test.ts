@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { keyPairOf, secretValue } from "#csi/secrets.ts";
+import { caBundleOf, keyPairOf, proxyOf, secretValue } from "#csi/secrets.ts";
 
 describe("keyPairOf", () => {
   it("`keyPairOf` reads the names of AWS and of other drivers", () => {
@@ -21,5 +21,21 @@ describe("keyPairOf", () => {
 describe("secretValue", () => {
   it("`secretValue` passes by empty values", () => {
     expect(secretValue({ region: "", AWS_REGION: "eu-central-1" }, "region")).toBe("eu-central-1");
+  });
+});
+
+describe("caBundleOf", () => {
+  it("`caBundleOf` refuses a bundle with a broken certificate in it", () => {
+    const broken = "-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----\n";
+    expect(() => caBundleOf({ caBundle: broken })).toThrow("secrets: caBundle holds a certificate that cannot be read");
+    expect(caBundleOf({ caBundle: "" })).toBeUndefined();
+  });
+});
+
+describe("proxyOf", () => {
+  it("`proxyOf` takes http and https URLs only", () => {
+    expect(proxyOf({ http_proxy: "http://proxy:3128" })).toBe("http://proxy:3128");
+    expect(proxyOf({})).toBeUndefined();
+    expect(() => proxyOf({ httpProxy: "socks5://proxy" })).toThrow(/httpProxy must be a URL/);
   });
 });

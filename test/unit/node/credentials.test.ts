@@ -1,6 +1,7 @@
+import { rootCertificates } from "node:tls";
 import { expect, test } from "vitest";
 import { resolveStore } from "#controller/store.ts";
-import { parseSecrets } from "#node/credentials.ts";
+import { accessOf, accessWith, isSameAccess, parseSecrets } from "#node/credentials.ts";
 
 const SPELLINGS = [
   ["accessKeyId", "secretAccessKey", "sessionToken"],
@@ -31,5 +32,38 @@ test("`parseSecrets` finds where the keys are good, and nothing in an empty secr
 test("`parseSecrets` names what is missing or wrong, and never a value", () => {
   expect(() => parseSecrets({ accessKeyId: "AKIAX" })).toThrow(/^secrets: secretAccessKey is missing beside accessKeyId$/);
   expect(() => parseSecrets({ secretAccessKey: "hush" })).toThrow(/^secrets: accessKeyId is missing beside secretAccessKey$/);
+  expect(() => parseSecrets({ httpProxy: "proxy:hush" })).toThrow(/^secrets: httpProxy must be a URL(?!.*hush)/);
+  expect(() => parseSecrets({ caBundle: "hush" })).toThrow(/^secrets: caBundle holds no PEM certificate(?!.*hush)/);
   expect(() => parseSecrets({ endpoint: "https://user:hush@host" })).toThrow(/^secrets: endpoint must be a URL(?!.*hush)/);
+});
+
+const PEM = rootCertificates[0] ?? "";
+const STATIC = { kind: "static", accessKeyId: "AK", secretAccessKey: "SK" } as const;
+
+test("`parseSecrets` finds a CA bundle and a proxy, under the names that other secrets have too", () => {
+  expect(parseSecrets({ caBundle: PEM, httpProxy: "http://u:p@proxy:3128\n" })).toEqual({
+    caBundle: PEM.trim(),
+    proxy: "http://u:p@proxy:3128",
+  });
+  expect(parseSecrets({ "ca.crt": PEM, HTTPS_PROXY: "https://proxy" })).toEqual({ caBundle: PEM.trim(), proxy: "https://proxy" });
+});
+
+test("`accessWith` trusts a secret's authorities beside the driver's, and takes the rest from the secret first", () => {
+  const driver = { credentials: { kind: "chain" }, caBundle: "one", proxy: "http://driver" } as const;
+  expect(accessWith({}, driver)).toEqual(driver);
+  expect(accessWith({ credentials: STATIC, caBundle: "two", proxy: "http://own" }, driver)).toEqual({
+    credentials: STATIC,
+    caBundle: "one\ntwo",
+    proxy: "http://own",
+  });
+  expect(accessWith({}, { credentials: STATIC })).toEqual({ credentials: STATIC });
+});
+
+test("`isSameAccess` compares keys, CA bundle and proxy, and nothing else of a store", () => {
+  const store = { bucket: "b", prefix: "", region: "r", credentials: STATIC };
+  expect(accessOf(store)).toEqual({ credentials: STATIC });
+  expect(isSameAccess(store, { credentials: { ...STATIC } })).toBe(true);
+  expect(isSameAccess(store, { credentials: { ...STATIC, sessionToken: "t" } })).toBe(false);
+  expect(isSameAccess(store, { credentials: STATIC, caBundle: PEM })).toBe(false);
+  expect(isSameAccess(store, { credentials: STATIC, proxy: "http://p" })).toBe(false);
 });

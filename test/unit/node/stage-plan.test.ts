@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { MountCapability } from "#csi/capabilities.ts";
-import { parseMountFlags, planStage, type StageDefaults } from "#node/stage-plan.ts";
+import { parseMountFlags, planStage, type StageDefaults, viewOf } from "#node/stage-plan.ts";
 
 const WRITERS: MountCapability = { mode: "MULTI_NODE_MULTI_WRITER", readOnly: false, mountFlags: [] };
 const DEFAULTS: StageDefaults = { credentials: { kind: "chain" }, cacheSizeBytes: 1000, logLevel: "info" };
@@ -51,6 +51,51 @@ test("`planStage` gives one fingerprint to what means the same mount, whatever t
   expect(plan({ prefix: "a" }).fingerprint).not.toBe(fingerprint);
   expect(plan({}, { mountFlags: ["uid=7"] }).fingerprint).not.toBe(fingerprint);
   expect(plan({}, { readOnly: true }).fingerprint).not.toBe(fingerprint);
+});
+
+test("`planStage` leaves access and view out of the fingerprint: a rotated secret is no other volume", () => {
+  const { fingerprint } = plan();
+  const proxy = "http://proxy:3128";
+  expect(plan({}, {}, { ...KEYS, httpProxy: proxy }, { caBundle: "PEM" }).fingerprint).toBe(fingerprint);
+  expect(plan({}, { volumeMountGroup: "2000", mountFlags: ['context="a:b:c:s0:c1,c2"'] }).fingerprint).toBe(fingerprint);
+  expect(plan({ storageClass: "GLACIER" }).fingerprint).not.toBe(fingerprint);
+});
+
+test("`planStage` says whose keys they are, and hands on CA bundle and proxy", () => {
+  const defaults = { caBundle: "driver's", credentials: { kind: "static", ...KEYS } } as const;
+  expect(plan({}, {}, {}, defaults)).toMatchObject({ keys: "driver", store: { caBundle: "driver's", credentials: { kind: "static" } } });
+  const own = plan({}, {}, { accessKeyId: "A2", secretAccessKey: "S2", httpProxy: "http://p" }, defaults);
+  expect(own).toMatchObject({ keys: "secret", store: { caBundle: "driver's", proxy: "http://p", credentials: { accessKeyId: "A2" } } });
+});
+
+test("`planStage` takes the storage class from the flag, else from the attribute", () => {
+  expect(plan({ storageClass: "standard_ia" }).options.storageClass).toBe("STANDARD_IA");
+  expect(plan({ storageClass: "STANDARD_IA" }, { mountFlags: ["storage_class=GLACIER_IR"] }).options.storageClass).toBe("GLACIER_IR");
+});
+
+test("`planStage` shows the mount to the group that is asked for, and says which attributes the volume has", () => {
+  const { options, view } = plan({}, { volumeMountGroup: "2000" });
+  expect(options.group).toBe(2000);
+  expect(view).toMatchObject({ group: 2000, source: expect.stringMatching(/^[0-9a-f]{64}$/) });
+  expect("group" in plan().options).toBe(false);
+  expect(plan({ prefix: "a", region: "r" }).view.source).toBe(
+    planStage({ volumeContext: { region: "r", prefix: "a/", bucket: "b-1" }, secrets: {} }, WRITERS, DEFAULTS).view.source,
+  );
+  expect(plan({ prefix: "b" }).view.source).not.toBe(plan({ prefix: "a" }).view.source);
+});
+
+test("`viewOf` passes over fsGroup when the mount flags name another owning group", () => {
+  expect(viewOf({ ...WRITERS, volumeMountGroup: "2000", mountFlags: ["gid=3000"] })).toEqual({});
+  expect(viewOf({ ...WRITERS, volumeMountGroup: "2000", mountFlags: ["gid=2000"] })).toEqual({ group: 2000 });
+  expect(viewOf({ ...WRITERS, volumeMountGroup: "2000", mountFlags: ['context="a:b:c:s0:c1,c2"'] })).toEqual({
+    group: 2000,
+    context: "a:b:c:s0:c1,c2",
+  });
+  expect(() => viewOf({ ...WRITERS, volumeMountGroup: "staff" })).toThrow(/volume_mount_group.*"staff"/);
+});
+
+test("`parseMountFlags` takes flags as people write them for mount(8)", () => {
+  expect(parseMountFlags(["-o uid=7", "-ogid=8,noexec"])).toEqual({ uid: 7, gid: 8, noexec: true });
 });
 
 test.each([
