@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { deprovision } from "#controller/deprovision.ts";
-import { encodeMark, MARK_KEY, type VolumeMark } from "#controller/mark.ts";
+import { encodeMark, MARK_KEY, markKeyOf, type VolumeMark } from "#controller/mark.ts";
 import { provision } from "#controller/provision.ts";
+import { encodeVolumeId, nameMark } from "#controller/volume-id.ts";
 import { Crash, crashingBucketAdmin, overridingBucketAdmin } from "../../support/crashing-bucket-admin.ts";
 import { MemoryBucketAdmin, type MemoryBucketAdminOptions } from "../../support/memory-bucket-admin.ts";
 
@@ -172,5 +173,66 @@ describe("deprovision", () => {
     const admin = await filled({}, 1);
     const lying = overridingBucketAdmin(admin, { deleteBucket: async () => undefined });
     await expect(deprovision(lying, VOLUME, {})).rejects.toMatchObject({ fault: "unavailable" });
+  });
+});
+
+describe("deprovision of a prefix", () => {
+  const snapshot = (admin: MemoryBucketAdmin) => structuredClone([...admin.buckets]);
+
+  async function ofPrefix() {
+    const admin = new MemoryBucketAdmin();
+    admin.addBucket("shared");
+    const place = { bucket: "shared", prefix: "pvc-1/" };
+    const volumeId = encodeVolumeId(place);
+    await provision(admin, { place, region: undefined, limitBytes: 0, mark: { ...MARK, volumeId } }, {});
+    return { admin, volume: { place, driver: MARK.driver, volumeId } };
+  }
+
+  test("a repeated deletion does not touch the volume that a template gave the same place", async () => {
+    for (const prefix of ["ci/m2/", ""]) {
+      const admin = new MemoryBucketAdmin();
+      const place = { bucket: "shared", prefix };
+      if (prefix !== "") admin.addBucket("shared");
+      const volume = (name: string) => ({ place, driver: MARK.driver, volumeId: encodeVolumeId({ ...place, name: nameMark(name) }) });
+      const request = (name: string) => ({
+        ...{ place, region: undefined, limitBytes: 0 },
+        mark: { ...MARK, volumeId: volume(name).volumeId, volumeName: name },
+      });
+      await provision(admin, request("pvc-old"), {});
+      await deprovision(admin, volume("pvc-old"), {});
+      await provision(admin, request("pvc-new"), {});
+      await admin.fill("shared", 2, prefix);
+      const before = snapshot(admin);
+      await expect(deprovision(admin, volume("pvc-old"), {})).resolves.toBeUndefined();
+      expect(snapshot(admin)).toEqual(before);
+    }
+  });
+
+  test("an unmarked prefix is left alone: empty, it is gone; with anything in it, it is refused", async () => {
+    const { admin, volume } = await ofPrefix();
+    await admin.deleteVersions("shared", (await admin.listVersions("shared", { prefix: markKeyOf(volume.place) })).items);
+    const before = snapshot(admin);
+    await expect(deprovision(admin, volume, {})).resolves.toBeUndefined();
+    expect(snapshot(admin)).toEqual(before);
+    await admin.writeObject("shared", "pvc-1/somebodys", new Uint8Array(1));
+    await expect(deprovision(admin, volume, {})).rejects.toMatchObject({
+      fault: "precondition",
+      message: expect.stringContaining("prefix pvc-1/ of bucket shared does not carry our mark"),
+    });
+    admin.buckets.clear();
+    await expect(deprovision(admin, volume, {})).resolves.toBeUndefined();
+  });
+
+  test("a volume with another one inside is refused whole", async () => {
+    const { admin, volume } = await ofPrefix();
+    const inner = { bucket: "shared", prefix: "pvc-1/inner/" };
+    await admin.writeObject("shared", markKeyOf(inner), encodeMark({ ...MARK, volumeId: "v1:shared/pvc-1/inner/" }));
+    await admin.fill("shared", 1, inner.prefix);
+    const before = snapshot(admin);
+    await expect(deprovision(admin, volume, {})).rejects.toMatchObject({
+      fault: "precondition",
+      message: expect.stringContaining("inner"),
+    });
+    expect(snapshot(admin)).toEqual(before);
   });
 });

@@ -198,3 +198,138 @@ describe("provision", () => {
     }
   });
 });
+
+describe("provision of a prefix", () => {
+  const at = (prefix: string) => ({ bucket: "shared", prefix });
+  const ofPrefix = (prefix: string, mark: Partial<VolumeMark> = {}) =>
+    request({ volumeId: `v1:shared/${prefix}`, volumeName: prefix, ...mark }, { place: at(prefix) });
+
+  async function shared(options: MemoryBucketAdminOptions = {}): Promise<MemoryBucketAdmin> {
+    const admin = new MemoryBucketAdmin(options);
+    admin.addBucket("shared", ["somebodys/data", "pvc-10/data", "pvc-1"]).tags = { team: "x" };
+    return admin;
+  }
+
+  test("writes the mark outside of the prefix and changes nothing else of the bucket", async () => {
+    const admin = await shared();
+    const before = structuredClone(admin.buckets.get("shared"));
+    const first = await provision(admin, ofPrefix("pvc-1/"), {});
+    expect(await provision(admin, ofPrefix("pvc-1/", { createdAt: "2027-01-01T00:00:00.000Z" }), {})).toEqual(first);
+    const { versions = [], ...rest } = admin.buckets.get("shared") ?? {};
+    expect({ ...rest, versions: versions.slice(1) }).toEqual(before);
+    expect(versions[0]?.key).toBe(".bucketmount/volumes/pvc-1/volume.json");
+  });
+
+  test("makes volumes side by side: `pvc-1/`, `pvc-10/`, `pvc-1.d/`, folders", async () => {
+    const admin = new MemoryBucketAdmin();
+    admin.addBucket("shared");
+    for (const prefix of ["pvc-1/", "pvc-10/", "pvc-1.d/", "ci/m2/", "ci/m22/", "ci2/m2/"]) {
+      await expect(provision(admin, ofPrefix(prefix), {}), prefix).resolves.toMatchObject({ volumeName: prefix });
+    }
+  });
+
+  test("never makes the bucket, and says so", async () => {
+    const admin = new MemoryBucketAdmin();
+    await expect(provision(admin, ofPrefix("pvc-1/"), {})).rejects.toMatchObject({
+      fault: "precondition",
+      message: expect.stringContaining("parameter bucket: there is no bucket shared at memory://"),
+    });
+    expect(admin.buckets.size).toBe(0);
+  });
+
+  test("refuses a prefix with anything in it and leaves it exactly as it is", async () => {
+    const contents: readonly ((admin: MemoryBucketAdmin) => Promise<unknown> | unknown)[] = [
+      (admin) => admin.writeObject("shared", "pvc-1/a", new Uint8Array(1)),
+      (admin) => admin.writeObject("shared", "pvc-1/", new Uint8Array(0)),
+      (admin) => admin.buckets.get("shared")?.uploads.push({ key: "pvc-1/a", uploadId: "u" }),
+      async (admin) => {
+        await admin.setVersioning("shared", "Enabled");
+        await admin.writeObject("shared", "pvc-1/a", new Uint8Array(1));
+        await admin.deleteVersions("shared", [{ key: "pvc-1/a" }]);
+      },
+    ];
+    for (const fill of contents) {
+      const admin = await shared();
+      await fill(admin);
+      const before = structuredClone(admin.buckets.get("shared"));
+      await expect(provision(admin, ofPrefix("pvc-1/"), {})).rejects.toMatchObject({
+        fault: "exists",
+        message: expect.stringContaining("prefix pvc-1/ of bucket shared exists, is not empty"),
+      });
+      expect(admin.buckets.get("shared")).toEqual(before);
+    }
+  });
+
+  test("never lets two volumes share a prefix, also at one time", async () => {
+    const admin = await shared();
+    const [one, two] = ["pvc-a", "pvc-b"].map((volumeName) => ofPrefix("ci/m2/", { volumeName }));
+    const results = await Promise.allSettled([provision(admin, one!, {}), provision(admin, two!, {})]);
+    expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(results.find(({ status }) => status === "rejected")).toMatchObject({
+      reason: { fault: "exists", message: expect.stringContaining("each volume needs a name of its own") },
+    });
+  });
+
+  test("refuses a volume inside another, around another, and in a bucket that is one", async () => {
+    const admin = await shared();
+    await provision(admin, ofPrefix("ci/"), {});
+    await expect(provision(admin, ofPrefix("ci/m2/"), {})).rejects.toMatchObject({
+      fault: "exists",
+      message: expect.stringContaining("inside"),
+    });
+    await provision(admin, ofPrefix("a/b/"), {});
+    await expect(provision(admin, ofPrefix("a/"), {})).rejects.toMatchObject({
+      fault: "exists",
+      message: expect.stringContaining("inside"),
+    });
+    await provision(admin, request(), {});
+    const inOwn = request({ volumeName: "x" }, { place: { bucket: "pvc-1", prefix: "x/" } });
+    await expect(provision(admin, inOwn, {})).rejects.toMatchObject({ fault: "exists", message: expect.stringContaining("bucket pvc-1") });
+    expect(keysOf(admin)).toEqual([MARK_KEY]);
+  });
+
+  test("of an outer and an inner volume at one time at most one is made, and no mark of the other stays", async () => {
+    for (const prefixes of [
+      ["ci/", "ci/m2/"],
+      ["ci/m2/", "ci/"],
+    ]) {
+      const admin = await shared();
+      const results = await Promise.allSettled(prefixes.map((prefix) => provision(admin, ofPrefix(prefix), {})));
+      const done = prefixes.filter((_prefix, index) => results[index]?.status === "fulfilled");
+      expect(done.length).toBeLessThan(2);
+      const marks = (await admin.listKeys("shared", { prefix: ".bucketmount/" })).items;
+      expect(marks).toEqual(done.map((prefix) => `.bucketmount/volumes/${prefix}volume.json`));
+    }
+  });
+
+  test("a call that finds its own mark inside another volume takes it back, unless there is data", async () => {
+    const admin = await shared();
+    await provision(admin, ofPrefix("ci/m2/"), {});
+    await admin.writeObject("shared", ".bucketmount/volumes/ci/volume.json", new Uint8Array([1]));
+    await admin.writeObject("shared", "ci/m2/data", new Uint8Array([1]));
+    await expect(provision(admin, ofPrefix("ci/m2/"), {})).rejects.toMatchObject({ fault: "exists" });
+    expect(keysOf(admin, "shared")).toContain(".bucketmount/volumes/ci/m2/volume.json");
+    await admin.deleteVersions("shared", [{ key: "ci/m2/data" }]);
+    await expect(provision(admin, ofPrefix("ci/m2/"), {})).rejects.toMatchObject({ fault: "exists" });
+    expect(keysOf(admin, "shared")).not.toContain(".bucketmount/volumes/ci/m2/volume.json");
+  });
+
+  test("ends with exactly one complete volume after a death at any request", async () => {
+    const kinds: readonly MemoryBucketAdminOptions[] = [{}, { tags: false, versions: "missing", conditionalWrites: false }];
+    for (const options of kinds) {
+      const whole = crashingBucketAdmin(await shared(options), { at: Infinity, when: "before" });
+      await provision(whole.admin, ofPrefix("ci/m2/"), {});
+      for (let at = 0; at < whole.requests(); at++) {
+        for (const when of ["before", "after"] as const) {
+          const admin = await shared(options);
+          const before = keysOf(admin, "shared") ?? [];
+          await expect(provision(crashingBucketAdmin(admin, { at, when }).admin, ofPrefix("ci/m2/"), {}), `${when} ${at}`).rejects.toThrow(
+            Crash,
+          );
+          await expect(provision(admin, ofPrefix("ci/m2/"), {}), `${when} ${at}`).resolves.toMatchObject({ volumeName: "ci/m2/" });
+          expect(keysOf(admin, "shared")).toEqual([".bucketmount/volumes/ci/m2/volume.json", ...before]);
+        }
+      }
+    }
+  });
+});

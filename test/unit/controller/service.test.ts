@@ -175,6 +175,109 @@ describe("DeleteVolume", () => {
   });
 });
 
+describe("a volume in a shared bucket", () => {
+  const parameters = { bucket: "shared", storageClass: "STANDARD_IA" };
+  const meta = (name: string) => ({ "csi.storage.k8s.io/pvc/name": name, "csi.storage.k8s.io/pvc/namespace": "ci" });
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: this is the template.
+  const named = { ...parameters, nameTemplate: "${pvc.namespace}/${pvc.name}" };
+
+  beforeEach(() => {
+    store.addBucket("shared", ["somebodys"]);
+  });
+
+  test("is a prefix with an id and a context that say so, and goes without its neighbour", async () => {
+    const one = await create({ parameters });
+    const ten = await create({ name: "pvc-10", parameters });
+    expect(one.volume).toMatchObject({
+      volumeId: "v1:shared/pvc-1/",
+      volumeContext: { bucket: "shared", prefix: "pvc-1/", storageClass: "STANDARD_IA", endpoint: "http://store.example" },
+    });
+    for (const { volume } of [one, ten]) await store.writeObject("shared", `${volume.volumeContext.prefix}f`, new Uint8Array(1));
+    await controller.call("DeleteVolume", { volumeId: one.volume.volumeId });
+    expect(
+      store.buckets
+        .get("shared")
+        ?.versions.map(({ key }) => key)
+        .toSorted(),
+    ).toEqual([".bucketmount/volumes/pvc-10/volume.json", "pvc-10/f", "somebodys"]);
+  });
+
+  test("is named by its claim, which no second volume may be", async () => {
+    const first = await create({ parameters: { ...named, ...meta("m2") } });
+    expect(first.volume.volumeContext.prefix).toBe("ci/m2/");
+    expect(first.volume.volumeId).toMatch(/^v1:shared\/ci\/m2\/\+name=[0-9a-v]{8}$/);
+    expect(await create({ parameters: { ...named, ...meta("m2") } })).toEqual(first);
+    await expect(create({ name: "pvc-2", parameters: { ...named, ...meta("m2") } })).rejects.toMatchObject({
+      code: status.ALREADY_EXISTS,
+      details: expect.stringContaining("pvc-1, claim ci/m2"),
+    });
+    // After its end the name is free, and the old id means nothing.
+    await controller.call("DeleteVolume", { volumeId: first.volume.volumeId });
+    const second = await create({ name: "pvc-2", parameters: { ...named, ...meta("m2") } });
+    expect(second.volume.volumeId).not.toBe(first.volume.volumeId);
+    await controller.call("DeleteVolume", { volumeId: first.volume.volumeId });
+    expect(await create({ name: "pvc-2", parameters: { ...named, ...meta("m2") } })).toEqual(second);
+  });
+
+  test("a template names buckets too", async () => {
+    const { bucket: _shared, ...own } = named;
+    const { volume } = await create({ parameters: { ...own, bucketPrefix: "k8s-", ...meta("m2") } });
+    expect(volume.volumeContext.bucket).toMatch(/^k8s-ci-m2-[0-9a-v]{16}$/);
+    expect(volume.volumeContext.prefix).toBeUndefined();
+  });
+
+  test("names the provisioner's flag when the claim's names are missing", async () => {
+    await expect(create({ parameters: named })).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringContaining("--extra-create-metadata"),
+    });
+  });
+
+  test("needs the bucket to be there", async () => {
+    await expect(create({ parameters: { bucket: "missing" } })).rejects.toMatchObject({ code: status.FAILED_PRECONDITION });
+  });
+
+  test("that is not empty is refused by only-if-empty with FAILED_PRECONDITION, and released by retain", async () => {
+    const { volume } = await create({ parameters: { ...parameters, onDelete: "only-if-empty" } });
+    await store.writeObject("shared", "pvc-1/f", new Uint8Array(1));
+    const call = controller.call("DeleteVolume", { volumeId: volume.volumeId });
+    await expect(call).rejects.toMatchObject({ code: status.FAILED_PRECONDITION, details: expect.stringContaining('"pvc-1/f"') });
+    const kept = await create({ name: "kept", parameters: { ...parameters, onDelete: "retain" } });
+    await controller.call("DeleteVolume", { volumeId: kept.volume.volumeId });
+    const capabilities = { volumeId: kept.volume.volumeId, volumeCapabilities: [MOUNTABLE] };
+    await expect(controller.call("ValidateVolumeCapabilities", capabilities)).rejects.toMatchObject({ code: status.NOT_FOUND });
+    await expect(create({ name: "kept", parameters: { ...parameters, onDelete: "retain" } })).rejects.toMatchObject({
+      code: status.ALREADY_EXISTS,
+      details: expect.stringContaining("static PersistentVolume"),
+    });
+  });
+
+  test("is worked on beside others in the bucket, and one at a time itself", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    hold = promise;
+    const both = [create({ parameters }), create({ name: "pvc-2", parameters })];
+    await expect(create({ parameters })).rejects.toMatchObject({ code: status.ABORTED });
+    resolve();
+    expect((await Promise.all(both)).map(({ volume }) => volume.volumeId)).toEqual(["v1:shared/pvc-1/", "v1:shared/pvc-2/"]);
+  });
+});
+
+describe("access modes", () => {
+  test("all that a file system has are taken, each under its CSI name", async () => {
+    const modes = [
+      ...["SINGLE_NODE_WRITER", "SINGLE_NODE_READER_ONLY", "MULTI_NODE_READER_ONLY", "MULTI_NODE_MULTI_WRITER"],
+      ...["SINGLE_NODE_SINGLE_WRITER", "SINGLE_NODE_MULTI_WRITER"],
+    ];
+    for (const [n, mode] of modes.entries()) {
+      await expect(create({ name: `v-${n}`, volumeCapabilities: [{ mount: {}, accessMode: { mode } }] }), mode).resolves.toBeDefined();
+    }
+    await expect(create({ volumeCapabilities: [{ mount: {}, accessMode: { mode: "MULTI_NODE_SINGLE_WRITER" } }] })).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringContaining("MULTI_NODE_SINGLE_WRITER"),
+    });
+  });
+});
+
 describe("ValidateVolumeCapabilities", () => {
   const validate = (request: object) => controller.call("ValidateVolumeCapabilities", { volumeCapabilities: [MOUNTABLE], ...request });
 
@@ -196,10 +299,24 @@ describe("ValidateVolumeCapabilities", () => {
     store.addBucket("foreign", ["data"]);
     await expect(validate({})).rejects.toMatchObject({ code: status.INVALID_ARGUMENT, details: "volume_id is missing" });
     await expect(validate({ volumeId: "v1:foreign", volumeCapabilities: [] })).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
-    for (const volumeId of ["v1:foreign", "v1:missing", "anything"]) {
+    for (const volumeId of ["v1:foreign", "v1:missing", "v1:foreign/pvc-1/", "anything"]) {
       await expect(validate({ volumeId })).rejects.toMatchObject({ code: status.NOT_FOUND, details: expect.stringContaining(volumeId) });
     }
   });
+});
+
+test("`ValidateVolumeCapabilities` confirms a static volume whose bucket is there", async () => {
+  store.addBucket("foreign", ["data"]);
+  const validate = (volumeContext: object) =>
+    controller.call("ValidateVolumeCapabilities", { volumeId: "by-hand", volumeContext, volumeCapabilities: [MOUNTABLE] });
+  const volumeContext = { bucket: "foreign", prefix: "data/", endpoint: "http://elsewhere" };
+  expect(await validate(volumeContext)).toMatchObject({ confirmed: { volumeContext, volumeCapabilities: [MOUNTABLE] } });
+  expect(made.at(-1)?.endpoint).toBe("http://elsewhere");
+  await expect(validate({ bucket: "missing" })).rejects.toMatchObject({ code: status.NOT_FOUND });
+  await expect(validate({})).rejects.toMatchObject({ code: status.NOT_FOUND });
+  // Its deletion, if anybody asks for it, deletes nothing.
+  await controller.call("DeleteVolume", { volumeId: "by-hand" });
+  expect(store.buckets.has("foreign")).toBe(true);
 });
 
 test("`ControllerGetCapabilities` declares what is served, and nothing else is", async () => {

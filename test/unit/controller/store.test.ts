@@ -1,3 +1,4 @@
+import { rootCertificates } from "node:tls";
 import { expect, test } from "vitest";
 import { resolveStore, sameStore } from "#controller/store.ts";
 
@@ -35,4 +36,14 @@ test("`sameStore` is true only for the defaults themselves", () => {
   expect(sameStore(resolveStore({}, { unrelated: "x" }, DEFAULTS), DEFAULTS)).toBe(true);
   expect(sameStore(resolveStore({ region: "eu-1" }, {}, DEFAULTS), DEFAULTS)).toBe(false);
   expect(sameStore(resolveStore({}, { accessKeyId: "D", secretAccessKey: "e" }, DEFAULTS), DEFAULTS)).toBe(false);
+});
+
+test("`resolveStore` takes the way to the store from the secret, and trusts its authorities beside the driver's", () => {
+  const [driver, own] = [rootCertificates[0] ?? "", rootCertificates[1] ?? ""];
+  const defaults = { ...DEFAULTS, caBundle: driver, proxy: "http://driver:1" };
+  expect(resolveStore({}, {}, defaults)).toMatchObject({ caBundle: driver, proxy: "http://driver:1" });
+  const found = resolveStore({}, { caBundle: own, httpProxy: "http://secret:2" }, defaults);
+  expect(found).toMatchObject({ caBundle: `${driver}\n${own}`, proxy: "http://secret:2" });
+  expect(sameStore(found, defaults)).toBe(false);
+  expect(resolveStore({}, { caBundle: own }, DEFAULTS).caBundle).toBe(own);
 });

@@ -28,6 +28,10 @@ test("`encodeVolumeId` is readable", () => {
   expect(encodeVolumeId({ bucket: "pvc-1", prefix: "", region: "eu-central-1", endpoint: "http://minio:9000" })).toBe(
     "v1:pvc-1+endpoint=http://minio:9000+region=eu-central-1",
   );
+  expect(encodeVolumeId({ bucket: "shared", prefix: "pvc-1/" })).toBe("v1:shared/pvc-1/");
+  expect(encodeVolumeId({ bucket: "Shared.Old", prefix: "ci/m2/", name: "0123abcd", region: "eu-1" })).toBe(
+    "v1:Shared.Old/ci/m2/+name=0123abcd+region=eu-1",
+  );
 });
 
 test("`encodeVolumeId` refuses an endpoint that makes the id too long and says where it belongs", () => {
@@ -56,6 +60,15 @@ test("`decodeVolumeId` knows nothing of what it did not make", () => {
     "v1:pvc-1+region=a+endpoint=b",
     "v1:pvc-1+pathStyle=yes",
     "v1:../x",
+    "v1:pvc-1/",
+    "v1:shared/pvc-1",
+    "v1:shared//",
+    "v1:shared/a//b/",
+    "v1:shared/../b/",
+    "v1:shared/archived/x/",
+    "v1:shared/.bucketmount/",
+    "v1:/pvc-1/",
+    "v1:shared/é/",
     `v1:pvc-1+region=${"x".repeat(130)}`,
   ];
   for (const id of strange) expect(decodeVolumeId(id), id).toBeUndefined();
