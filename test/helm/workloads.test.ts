@@ -109,6 +109,12 @@ describe("the keeper", () => {
     expect(workload(render("defaults"), "keeper").manifest["spec"].updateStrategy).toEqual({ type: "OnDelete" });
   });
 
+  it("has time to hand over what it holds when it is asked to end while no node plugin runs; not when it hangs", () => {
+    const { pod } = workload(render("defaults"), "keeper");
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(300);
+    expect(pod.containers[0].livenessProbe.terminationGracePeriodSeconds).toBeLessThanOrEqual(60);
+  });
+
   it("has the folder of its socket, and nothing else of the node", () => {
     const keeper = workload(render("defaults"), "keeper");
     expect(folders(keeper)).toEqual({ "/var/lib/bucketmount/keeper": "/var/lib/bucketmount/keeper" });
