@@ -1,6 +1,7 @@
 /**
- * Real S3 servers for tests: the embedded `s3rver` (always there, an npm package), `versitygw` and `minio`
- * (where a binary is on PATH or where `go install` puts it).
+ * S3 servers for tests: the embedded `s3rver` (always there, an npm package), `versitygw` and `minio` (where a binary is on PATH or where
+ * `go install` puts it), and `moto` (where `pip install 'moto[server]'` was run), an emulator that knows settings of buckets that the others
+ * do not, and no credentials.
  *
  * Each is a child process, never in-process: a test that blocks its thread on a mounted path would
  * otherwise block the server that has to answer it. Each has its own port and its own folder under os.tmpdir().
@@ -13,7 +14,7 @@ import { homedir, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-export const SERVER_KINDS = ["s3rver", "versitygw", "minio"] as const;
+export const SERVER_KINDS = ["s3rver", "versitygw", "minio", "moto"] as const;
 export type ServerKind = (typeof SERVER_KINDS)[number];
 
 export interface S3Server {
@@ -65,6 +66,10 @@ const RECIPES: Readonly<Record<ServerKind, Recipe>> = {
         `127.0.0.1:${port}`,
         "--keep-alive",
         "--quiet",
+        // For more users than root: s3-accounts.ts.
+        "--iam-dir",
+        join(dir, "accounts"),
+        "--iam-cache-disable",
         "posix",
         "--versioning-dir",
         join(dir, "versions"),
@@ -83,11 +88,20 @@ const RECIPES: Readonly<Record<ServerKind, Recipe>> = {
       env: { MINIO_ROOT_USER: "minioaccess", MINIO_ROOT_PASSWORD: "miniosecret", MINIO_BROWSER: "off", MINIO_UPDATE: "off", HOME: dir },
     }),
   },
+  moto: {
+    accessKeyId: "motoaccess",
+    secretAccessKey: "motosecret",
+    readyPath: "/moto-api/",
+    // It keeps everything in memory.
+    command: (port) => ({ file: findBinary("moto_server") ?? "moto_server", args: ["--host", "127.0.0.1", "--port", String(port)] }),
+  },
 };
+
+const PROGRAMS: Readonly<Record<Exclude<ServerKind, "s3rver">, string>> = { versitygw: "versitygw", minio: "minio", moto: "moto_server" };
 
 /** The servers that can be started here; s3rver always can. */
 export function availableServers(): readonly ServerKind[] {
-  return SERVER_KINDS.filter((kind) => kind === "s3rver" || findBinary(kind) !== undefined);
+  return SERVER_KINDS.filter((kind) => kind === "s3rver" || findBinary(PROGRAMS[kind]) !== undefined);
 }
 
 /** The servers that cannot: for the line that a suite prints about what it did not run on. */
@@ -113,6 +127,7 @@ async function startOnce(kind: ServerKind): Promise<S3Server> {
   const dir = await mkdtemp(join(tmpdir(), `bucketmount-${kind}-`));
   await mkdir(join(dir, "data"));
   await mkdir(join(dir, "versions"));
+  await mkdir(join(dir, "accounts"));
   const port = await freePort();
   const { file, args, env } = recipe.command(port, dir);
   const [program = file, ...leading] = DIES_WITH_US;
