@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { MOUNT_OPTIONS, type MountOptionName } from "#core/options.ts";
 import type { ControllerFlags } from "./controller.ts";
+import type { KeeperFlags } from "./keeper.ts";
 import type { MountFlags } from "./mount-request.ts";
 import type { NodeFlags } from "./node.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -39,6 +40,7 @@ export function createProgram(args: readonly string[], context: ProcessContext, 
     statusCommand(context, finish),
     controllerCommand(context, finish),
     nodeCommand(context, finish),
+    keeperCommand(context, finish),
     versionCommand(context),
   ]) {
     program.addCommand(command);
@@ -136,10 +138,22 @@ function nodeCommand(context: ProcessContext, finish: Finish): Command {
     .option("--registration-dir <dir>", "the kubelet's plugins_registry; without it nobody is told of the plugin")
     .option("--state-dir <dir>", "cache, spool and journal of all volumes", "/var/lib/bucketmount")
     .option("--cache-size <bytes>", "most bytes of cached content per volume, such as 20GiB")
-    .option("--keeper <path>", "socket of a keeper (not supported yet)")
+    .option("--keeper <path>", "socket of `bucketmount keeper`: mounts then outlive the end of this process and its engines")
     .action(async (flags: NodeFlags) => {
       const { runNode } = await import("./node.ts");
       finish(await runNode(flags, context));
+    });
+}
+
+function keeperCommand(context: ProcessContext, finish: Finish): Command {
+  return newCommand("keeper", context)
+    .description("Hold copies of the mounts' descriptors, so that mounts outlive the end of the node plugin.")
+    .requiredOption("--socket <path>", "where the node plugin finds it; in a folder of its own, which is made (0700)")
+    .option("--http-endpoint <host:port>", "serve /healthz and /readyz")
+    .addOption(new Option("--log-level <level>").choices(["error", "warn", "info", "debug"]).default("info"))
+    .action(async (flags: KeeperFlags) => {
+      const { runKeeper } = await import("./keeper.ts");
+      finish(await runKeeper(flags, context));
     });
 }
 

@@ -11,7 +11,9 @@ import { checkCapability } from "#csi/capabilities.ts";
 import { createIdentityHandlers, DRIVER_NAME } from "#csi/identity.ts";
 import type { CallContext, Handlers } from "#csi/interceptors.ts";
 import { checkMap, requirePath, requireString } from "#csi/validate.ts";
+import type { Keeper } from "#keeper/client.ts";
 import type { EngineCommand } from "./engine-process.ts";
+import { createKeeping, type Keeping } from "./keeping.ts";
 import type { SealingMounts } from "./kernel-mounts.ts";
 import type {
   NodeGetVolumeStatsRequest,
@@ -50,6 +52,8 @@ export interface NodeConfig {
   readonly env?: NodeJS.ProcessEnv;
   /** Hears what is wrong with a mounted volume, and when it is over. */
   readonly onTrouble?: ((volumeId: string, report: TroubleReport) => void) | undefined;
+  /** Holds copies of the mounts' descriptors, so that a successor of this process can go on with them. */
+  readonly keeper?: Keeper | undefined;
 }
 
 /** For startCsiServer's `services`. */
@@ -57,6 +61,8 @@ export interface NodeServices {
   readonly services: { readonly "csi.v1.Identity": Handlers; readonly "csi.v1.Node": Handlers };
   /** The volumes that this process supervises now. */
   volumes(): readonly Supervised[];
+  /** To be called before the services are served. Undefined without a keeper. */
+  readonly keeping: Keeping | undefined;
 }
 
 /** What the Node service can do. */
@@ -69,6 +75,8 @@ const MAX_PATH_BYTES = 4095;
 export function createNodeServices(config: NodeConfig): NodeServices {
   const { log, mounts } = config;
   const records = new VolumeRecords(config.stateDir);
+  const gate = new VolumeGate();
+  const keeping = config.keeper && createKeeping({ ...config, keeper: config.keeper, records, gate, staged: () => staged });
   const staged = new StagedVolumes({
     records,
     mounts,
@@ -77,9 +85,9 @@ export function createNodeServices(config: NodeConfig): NodeServices {
     env: config.env ?? process.env,
     logFd: config.engineLogFd ?? 2,
     onTrouble: config.onTrouble,
+    custody: keeping?.custody,
   });
   const parts = { staged, records, sharing: new VolumeSharing(staged, records), mounts, log };
-  const gate = new VolumeGate();
 
   const node = {
     NodeStageVolume: async (request: NodeStageVolumeRequest): Promise<object> => {
@@ -127,7 +135,7 @@ export function createNodeServices(config: NodeConfig): NodeServices {
     NodeGetCapabilities: async () => ({ capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })) }),
   };
   const identity = createIdentityHandlers({ name: config.driverName ?? DRIVER_NAME, services: ["CONTROLLER_SERVICE"] });
-  return { services: { "csi.v1.Identity": identity, "csi.v1.Node": node }, volumes: () => staged.all() };
+  return { services: { "csi.v1.Identity": identity, "csi.v1.Node": node }, volumes: () => staged.all(), keeping };
 }
 
 /** The request, checked and read. */

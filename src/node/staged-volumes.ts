@@ -14,7 +14,14 @@ import type { KernelMounts } from "./kernel-mounts.ts";
 import { livenessOf } from "./liveness.ts";
 import { isOurs, type MountRow, readMounts, topMount } from "./mounts.ts";
 import { readOwner, StateFolder } from "./state-folder.ts";
-import { type MountEnd, type MountSupervisor, superviseMount } from "./supervisor.ts";
+import {
+  type LiveConnection,
+  type MountEnd,
+  type MountSupervisor,
+  resumeMount,
+  type SuperviseOptions,
+  superviseMount,
+} from "./supervisor.ts";
 import type { VolumeRecord, VolumeRecords } from "./volume-records.ts";
 
 export interface StagedVolumesOptions {
@@ -26,6 +33,14 @@ export interface StagedVolumesOptions {
   readonly logFd: number;
   readonly log: Logger;
   readonly onTrouble?: ((volumeId: string, report: TroubleReport) => void) | undefined;
+  readonly custody?: Custody | undefined;
+}
+
+/** Who gets a copy of every mount's descriptor, so that a later process can go on with it. Neither call fails. */
+export interface Custody {
+  /** Of a new mount, or one whose configuration changed. */
+  keep(mount: Supervised): Promise<void>;
+  letGo(mount: { readonly volumeId: string; readonly device: string }): Promise<void>;
 }
 
 export interface VolumeMount extends Pick<VolumeRecord, "volumeId" | "fingerprint" | "view" | "keys"> {
@@ -116,7 +131,7 @@ export class StagedVolumes {
     await change(supervised.supervisor);
     const { supervisor, mount } = supervised;
     if (this.#supervised.get(volumeId) === supervised) {
-      this.#supervised.set(volumeId, { ...supervised, mount: { ...mount, config: supervisor.config } });
+      await this.#custody(this.#enter({ ...supervised, mount: { ...mount, config: supervisor.config } }));
     }
   }
 
@@ -152,8 +167,7 @@ export class StagedVolumes {
    * folder that was not there.
    */
   async start(mount: VolumeMount): Promise<Supervised> {
-    const { records, mounts, command, env, logFd, log } = this.#options;
-    const onTrouble = (report: TroubleReport) => this.#options.onTrouble?.(mount.volumeId, report);
+    const { records } = this.#options;
     const { config, ...facts } = mount;
     const { volumeId } = facts;
     const folder = await StateFolder.claim(config.stateDir, config.mountPoint);
@@ -167,16 +181,48 @@ export class StagedVolumes {
       await folder.discard();
       throw error;
     }
-    const engine = { command, env, logFd, onTrouble };
-    const supervisor = await superviseMount({ config, folder, mounts, log: log.child({ volumeId }), ...engine }).catch(
-      async (error: unknown) => {
-        await records.change(volumeId, () => before);
-        throw error;
-      },
-    );
+    const supervisor = await superviseMount(this.#superviseOptions(mount, folder)).catch(async (error: unknown) => {
+      await records.change(volumeId, () => before);
+      throw error;
+    });
     this.#ended.delete(volumeId);
-    const supervised = { mount, supervisor, settled: this.#settle(mount, supervisor) };
-    this.#supervised.set(volumeId, supervised);
+    return this.#custody(this.#enter({ mount, supervisor, settled: this.#settle(mount, supervisor) }));
+  }
+
+  /**
+   * Goes on with a mount that an earlier process made, by a successor engine on its connection. Faults, and then the connection stays the
+   * caller's: `in_use` while that process or its engine has the state folder, `precondition` when what is there is of another mount.
+   */
+  async resume(mount: VolumeMount, connection: LiveConnection): Promise<Supervised> {
+    const { volumeId, config } = mount;
+    const folder = await StateFolder.claim(config.stateDir, config.mountPoint, (before) => {
+      if (before?.device === connection.device) return { device: before.device };
+      throw new DriverError(
+        "precondition",
+        `the state of volume ${volumeId} is that of mount ${before?.device}, not of ${connection.device}`,
+      );
+    });
+    const supervisor = resumeMount(this.#superviseOptions(mount, folder), connection);
+    const supervised = this.#enter({ mount, supervisor, settled: this.#settle(mount, supervisor) });
+    await supervisor
+      .recordEngine()
+      .catch((error: unknown) => this.#options.log.warn({ error, volumeId }, "cannot record the engine in the state folder"));
+    return this.#custody(supervised);
+  }
+
+  #superviseOptions({ volumeId, config }: VolumeMount, folder: StateFolder): SuperviseOptions {
+    const { mounts, command, env, logFd, log } = this.#options;
+    const onTrouble = (report: TroubleReport) => this.#options.onTrouble?.(volumeId, report);
+    return { config, folder, mounts, command, env, logFd, onTrouble, log: log.child({ volumeId }) };
+  }
+
+  #enter(supervised: Supervised): Supervised {
+    this.#supervised.set(supervised.mount.volumeId, supervised);
+    return supervised;
+  }
+
+  async #custody(supervised: Supervised): Promise<Supervised> {
+    await this.#options.custody?.keep(supervised);
     return supervised;
   }
 
@@ -201,6 +247,7 @@ export class StagedVolumes {
       .change(mount.volumeId, (record) => record && { ...record, phase: end.uploaded ? "uploaded" : "left" })
       .catch((error: unknown) => log.warn({ error, volumeId: mount.volumeId }, "cannot write down how the mount ended"));
     this.#ended.set(mount.volumeId, { mount: this.#supervised.get(mount.volumeId)?.mount ?? mount, uploaded: end.uploaded });
+    await this.#options.custody?.letGo({ volumeId: mount.volumeId, device: supervisor.device });
     this.#supervised.delete(mount.volumeId);
     return end;
   }

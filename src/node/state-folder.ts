@@ -1,13 +1,15 @@
 /**
  * The folder of one mount's state: made private, owned by one supervisor at a time, and taken back when the mount never came up.
  *
- * `owner.json` names the supervisor and the engine by pid and start time. It is what a restarted plugin finds its engines by,
- * and what keeps two mounts out of one folder.
+ * Two locks of the kernel's keep two mounts out of one folder: the supervisor's, held here, and the engine's on its journal. They say
+ * the truth across containers, where a process id means nothing, and go with their process. `owner.json` says which mount it is, and
+ * names supervisor and engine for messages, and for whoever waits for their end in the same container.
  */
 import { mkdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DriverError } from "#core/errors.ts";
-import { identify, isAlive, type ProcessIdentity } from "./process-identity.ts";
+import { isServed, tryLock } from "#fuse/engine/index.ts";
+import { identify, type ProcessIdentity } from "./process-identity.ts";
 
 export interface StateOwner {
   readonly supervisor: ProcessIdentity;
@@ -17,31 +19,42 @@ export interface StateOwner {
   readonly device?: string;
 }
 
+/** What a new owner keeps of the one before: the device, where it goes on with the same mount. Throws what speaks against that. */
+export type Succession = (before: StateOwner | undefined) => Pick<StateOwner, "device">;
+
+type Lock = Exclude<ReturnType<typeof tryLock>, undefined>;
+
 export class StateFolder {
   readonly path: string;
   /** The topmost directory that `claim` had to make, if it made one. */
   readonly #made: string | undefined;
+  readonly #lock: Lock;
 
-  private constructor(path: string, made: string | undefined) {
+  private constructor(path: string, made: string | undefined, lock: Lock) {
     this.path = path;
     this.#made = made;
+    this.#lock = lock;
   }
 
-  /** Makes the folder (0700) where it is missing and writes us in as its owner. Throws `in_use` naming who has it. */
-  static async claim(path: string, mountPoint: string): Promise<StateFolder> {
+  /**
+   * Makes the folder (0700) where it is missing and writes us in as its owner. Throws `in_use` naming who has it: a supervisor that lives,
+   * or an engine that outlived its own.
+   */
+  static async claim(path: string, mountPoint: string, succession: Succession = () => ({})): Promise<StateFolder> {
     const made = await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
       throw new DriverError("precondition", `cannot make the state folder "${path}": ${DriverError.from(error).message}`, { cause: error });
     });
-    const owner = await readOwner(path);
-    if (owner !== undefined && (await ownerLives(owner))) {
-      throw new DriverError(
-        "in_use",
-        `the state folder "${path}" is in use by the mount on "${owner.mountPoint}" (pid ${owner.supervisor.pid})`,
-      );
+    const lock = tryLock(join(path, "supervisor.lock"), 0);
+    try {
+      const owner = await readOwner(path);
+      if (lock === undefined || isServed(path)) throw folderInUse(path, owner);
+      const folder = new StateFolder(path, made, lock);
+      await folder.record({ mountPoint, ...succession(owner) });
+      return folder;
+    } catch (error) {
+      lock?.release();
+      throw error;
     }
-    const folder = new StateFolder(path, made);
-    await folder.record({ mountPoint });
-    return folder;
   }
 
   /** Writes down who serves now. The file is replaced whole, so a reader never sees half of it. */
@@ -54,14 +67,13 @@ export class StateFolder {
 
   /** Gives the folder up and keeps what is in it. */
   async release(): Promise<void> {
-    await rm(ownerFile(this.path), { force: true });
+    await rm(ownerFile(this.path), { force: true }).finally(() => this.#lock.release());
   }
 
   /** After a first start that failed: everything that `claim` made goes; a folder that was there stays as it is. */
   async discard(): Promise<void> {
-    await this.release();
-    if (this.#made === undefined) return;
-    await rm(this.path, { recursive: true, force: true });
+    if (this.#made === undefined) return this.release();
+    await rm(this.path, { recursive: true, force: true }).finally(() => this.#lock.release());
     for (let parent = dirname(this.path); parent.startsWith(this.#made); parent = dirname(parent)) {
       // Not empty: somebody else has begun to use it.
       if (
@@ -85,10 +97,9 @@ export async function readOwner(path: string): Promise<StateOwner | undefined> {
   }
 }
 
-/** True while the supervisor or the engine of that owner runs. Our own process is no obstacle to itself. */
-async function ownerLives(owner: StateOwner): Promise<boolean> {
-  if (owner.engine !== undefined && (await isAlive(owner.engine))) return true;
-  return owner.supervisor.pid !== process.pid && (await isAlive(owner.supervisor));
+function folderInUse(path: string, owner: StateOwner | undefined): DriverError {
+  const who = owner === undefined ? "another mount" : `the mount on "${owner.mountPoint}" (pid ${owner.supervisor.pid})`;
+  return new DriverError("in_use", `the state folder "${path}" is in use by ${who}`);
 }
 
 function ownerFile(path: string): string {

@@ -9,7 +9,8 @@
  * This process must never hold a file open on a mount that it supervises: starting a successor closes the copy of that descriptor
  * in the new process, the kernel asks the engine to flush it, and there is none.
  *
- * If the supervisor itself dies, its engine serves on until the unmount; only restarts and reports are lost.
+ * If the supervisor itself dies, its engine serves on until the unmount; only restarts and reports are lost. If both die, and somebody
+ * has kept a copy of the descriptor (adoption.ts), `resumeMount` goes on with it.
  */
 import { closeSync } from "node:fs";
 import { statfs } from "node:fs/promises";
@@ -105,6 +106,21 @@ export async function superviseMount(options: SuperviseOptions): Promise<MountSu
   }
 }
 
+export interface LiveConnection {
+  /** Of /dev/fuse, mounted and initialised; whoever served it is gone. It is the supervisor's from then on. */
+  readonly deviceFd: number;
+  /** `major:minor` of the mount. */
+  readonly device: string;
+}
+
+/**
+ * Goes on with a mount that was made by an earlier supervisor: starts a successor engine on its connection. Returns at once; what the
+ * engine does is seen in `health` and `ended`, as after a crash.
+ */
+export function resumeMount(options: SuperviseOptions, { deviceFd, device }: LiveConnection): MountSupervisor {
+  return new MountSupervisor(options, deviceFd, device, startEngine(options, deviceFd, true));
+}
+
 async function untilAnswering(options: SuperviseOptions, device: string, engine: EngineProcess): Promise<void> {
   const { mountPoint } = options.config;
   const readyMs = options.readyMs ?? READY_MS;
@@ -193,6 +209,11 @@ export class MountSupervisor {
   get health(): MountHealth {
     const engine = this.#ended ? "ended" : this.#engine.alive ? "serving" : "restarting";
     return { engine, enginePid: this.#engine.pid, restarts: this.#restarts };
+  }
+
+  /** The supervisor's own descriptor of the connection, for a copy to be made at once; undefined after the end. */
+  get deviceFd(): number | undefined {
+    return this.#ended ? undefined : this.#deviceFd;
   }
 
   /** Resolves when all that was dirty is in the bucket; goes on with a successor when the engine crashes meanwhile. */

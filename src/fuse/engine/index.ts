@@ -18,6 +18,7 @@ import { createDiskContentCache } from "#fuse/cache/disk-cache.ts";
 import { createAttrCache } from "#fuse/cache/sqlite-attr-cache.ts";
 import type { KernelChannel } from "#fuse/channel/channel.ts";
 import { openKernelChannel } from "#fuse/channel/device-channel.ts";
+import { isFolderLocked } from "#fuse/journal/folder-lock.ts";
 import { openStateStore } from "#fuse/journal/open-state-store.ts";
 import type { StateStore } from "#fuse/journal/state-store.ts";
 import { createContentReaders } from "#fuse/read/content-readers.ts";
@@ -32,6 +33,7 @@ import { EngineTroubles } from "./troubles.ts";
 
 export { setImmutable } from "#fuse/channel/immutable.ts";
 export { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
+export { tryLock } from "#fuse/journal/folder-lock.ts";
 
 /** The kernel's descriptor, by the convention between supervisor and engine. */
 const DEVICE_FD = 3;
@@ -111,7 +113,7 @@ class Engine {
     const abilities = config.takeover ? knownAbilities(config) : await troubles.probing(() => examineStore(store, config, log));
     store.listMetadata = abilities.listMetadata;
     const state = openStateStore({
-      dir: join(config.stateDir, "journal"),
+      dir: journalDir(config.stateDir),
       onDamage: (damage) => hooks.log.error({ damage }, "the journal is damaged; what comes after the damage is lost"),
       onCheckpointFailure: (error) => hooks.log.warn({ error }, "a checkpoint of the journal failed; it will be tried again"),
     });
@@ -219,6 +221,15 @@ function withoutAccess({
   return location;
 }
 
+/** True while an engine has the state folder, in whatever container it runs: the kernel's word, and no process id's. */
+export function isServed(stateDir: string): boolean {
+  return isFolderLocked(journalDir(stateDir));
+}
+
+function journalDir(stateDir: string): string {
+  return join(stateDir, "journal");
+}
+
 interface EngineParts {
   readonly store: S3ObjectStore;
   readonly abilities: StoreAbilities;
@@ -297,6 +308,8 @@ function createContext({ config, hooks, store, abilities, state, channel, troubl
       prefix: config.store.prefix,
       fillAtOpenBytes: FILL_AT_OPEN_BYTES,
       conflictDir: join(stateDir, "conflicts"),
+      // As much again as the cache may hold.
+      unsentLimitBytes: config.cacheSizeBytes,
     },
     inodes: new InodeTable(state),
     state,

@@ -21,20 +21,42 @@ export interface FolderLock {
  */
 export function lockFolder(dir: string, waitMs: number): FolderLock {
   const ownerFile = join(dir, "owner");
-  const database = openDatabase(join(dir, "lock"), waitMs);
-  try {
-    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
-  } catch (thrown) {
-    database.close();
-    if ((thrown as { errcode?: number }).errcode !== SQLITE_BUSY) throw thrown;
-    const owner = readOwner(ownerFile);
-    throw new DriverError("in_use", `the state folder ${dir} is in use by another engine${owner}; stop it, or use another folder`, {
-      context: { dir },
-    });
+  const lock = tryLock(lockFile(dir), waitMs);
+  if (lock === undefined) {
+    throw new DriverError(
+      "in_use",
+      `the state folder ${dir} is in use by another engine${readOwner(ownerFile)}; stop it, or use another folder`,
+      { context: { dir } },
+    );
   }
   // For the message above only: the lock is the truth.
   fs.writeFileSync(ownerFile, String(process.pid));
-  return { release: () => database.close() };
+  return lock;
+}
+
+/** True while some process has the folder's lock. */
+export function isFolderLocked(dir: string): boolean {
+  if (!fs.existsSync(lockFile(dir))) return false;
+  const lock = tryLock(lockFile(dir), 0);
+  lock?.release();
+  return lock === undefined;
+}
+
+/** Takes the lock of one file, made where it is missing. Undefined when somebody has it for `waitMs` milliseconds on. */
+export function tryLock(path: string, waitMs: number): FolderLock | undefined {
+  const database = openDatabase(path, waitMs);
+  try {
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    return { release: () => database.close() };
+  } catch (thrown) {
+    database.close();
+    if ((thrown as { errcode?: number }).errcode !== SQLITE_BUSY) throw thrown;
+    return undefined;
+  }
+}
+
+function lockFile(dir: string): string {
+  return join(dir, "lock");
 }
 
 const SQLITE_BUSY = 5;

@@ -34,7 +34,8 @@ describe("runProgram", () => {
     [["umount"], "dir"],
     [["controller"], "--endpoint"],
     [["node", "--endpoint", "unix:///x"], "--node-id"],
-    [["node", "--endpoint", "unix:///x", "--node-id", "n", "--keeper", "/k"], "--keeper"],
+    [["keeper"], "--socket"],
+    [["keeper", "--socket", "/no/such/dir/s", "--http-endpoint", "9808"], "9808"],
     [["node", "--endpoint", "unix:///x", "--node-id", "n", "--cache-size", "much"], "--cache-size"],
   ])("`runProgram` gives 2 and one line that names the word when the command line is %j", async (args, name) => {
     const { code, message } = await run(...args);
@@ -61,6 +62,6 @@ describe("runProgram", () => {
   test("`runProgram` lists every command when asked for help", async () => {
     const { out, code } = await run("--help");
     expect(code).toBe(0);
-    for (const command of ["mount", "umount", "status", "controller", "node", "version"]) expect(out).toContain(`  ${command}`);
+    for (const command of ["mount", "umount", "status", "controller", "node", "keeper", "version"]) expect(out).toContain(`  ${command}`);
   });
 });
