@@ -50,7 +50,7 @@ export const MOUNT_OPTIONS = {
   },
   durability: {
     kind: "text",
-    doc: "remote: close(2) returns when the object is in the bucket.",
+    doc: "remote: close(2) returns when the object is in the bucket. local: when it is on the local disk; the upload begins within a second, and fsync(2) waits for it.",
     preset: "remote",
     choices: ["remote", "local"],
   },
@@ -156,7 +156,8 @@ export interface MountOptions {
   readonly fileMode: number;
   readonly dirMode: number;
   readonly metadataTtlMs: number;
-  readonly durability: "remote";
+  /** When close(2) returns: with the object in the bucket, or on the local disk. */
+  readonly durability: "remote" | "local";
   /** auto: where the kernel allows it. */
   readonly passthrough: "auto" | "no";
   readonly noSuid: boolean;
@@ -222,11 +223,8 @@ export function parseOptionValue(name: MountOptionName, text: string | undefined
   }
 }
 
-/** Applies the defaults. Throws `bad_argument` for what is not supported yet. */
+/** Applies the defaults. */
 export function resolveMountOptions(given: GivenOptions, defaults: { readonly uid: number; readonly gid: number }): MountOptions {
-  if (given.durability === "local") {
-    throw new DriverError("bad_argument", 'mount option "durability=local" is not supported yet: use durability=remote, the default');
-  }
   const missing = given.umask ?? 0o022;
   return {
     readOnly: given.ro ?? false,
@@ -237,7 +235,7 @@ export function resolveMountOptions(given: GivenOptions, defaults: { readonly ui
     fileMode: given.file_mode ?? 0o666 & ~missing,
     dirMode: given.dir_mode ?? 0o777 & ~missing,
     metadataTtlMs: given.metadata_ttl ?? 1000,
-    durability: "remote",
+    durability: given.durability === "local" ? "local" : "remote",
     passthrough: given.passthrough === "no" ? "no" : "auto",
     noSuid: given.nosuid ?? true,
     noDev: given.nodev ?? true,

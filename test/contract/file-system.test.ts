@@ -1,6 +1,9 @@
 import { VfsWorld, type WorldOptions } from "../support/vfs-world.ts";
 import { type FileSystemFactory, fileSystemContract } from "./file-system.ts";
 
+/** Uploads fall between any two steps. */
+const AT_ONCE = { quietMs: 0, latestMs: 0, retryMs: 10 };
+
 /** Longer than any TTL that is derived from the metadata TTL. */
 const LONG_MS = 3_600_000;
 
@@ -18,4 +21,9 @@ function worlds(options: WorldOptions): FileSystemFactory {
 
 fileSystemContract("a bucket, reads and writes through the engine", worlds({}));
 fileSystemContract("a bucket, passthrough", worlds({ passthrough: true }));
+fileSystemContract("a bucket, durability=local", worlds({ options: { durability: "local" } }));
+fileSystemContract(
+  "a bucket, durability=local, passthrough, sent at once",
+  worlds({ passthrough: true, options: { durability: "local", uploadDelays: AT_ONCE } }),
+);
 fileSystemContract("a prefix of a bucket, nothing cached", worlds({ options: { prefix: "team/a/", metadataTtlMs: 0 } }));

@@ -42,7 +42,9 @@ export function createMemoryStateStore(medium: MemoryMedium = createMemoryMedium
       medium.maxHandle = Math.max(medium.maxHandle, row.handle);
     },
     dropHandle: (handle) => void medium.handles.delete(handle),
-    putDirty: (row) => {
+    putDirty: (row, dropped) => {
+      medium.dirty.delete(row.node);
+      if (dropped !== undefined) medium.dirty.delete(dropped);
       medium.dirty.set(row.node, structuredClone(row));
       medium.maxNode = Math.max(medium.maxNode, row.node);
     },

@@ -232,7 +232,12 @@ export class VfsWorld {
       conditions: { ...ALL_CONDITIONS, ...conditions },
       options: {
         ...{ uid: 500, gid: 500, fileMode: 0o644, dirMode: 0o755, prefix: "", readOnly: false },
-        ...{ metadataTtlMs: METADATA_TTL_MS, fillAtOpenBytes: 64 << 10, conflictDir: join(home, "conflicts") },
+        ...{
+          metadataTtlMs: METADATA_TTL_MS,
+          fillAtOpenBytes: 64 << 10,
+          conflictDir: join(home, "conflicts"),
+          durability: "remote" as const,
+        },
         ...options,
       },
       inodes: new InodeTable(state),

@@ -158,8 +158,9 @@ class JournalStateStore implements StateStore {
     this.#put({ type: "handle-dropped", handle });
   }
 
-  putDirty(row: Parameters<StateStore["putDirty"]>[0]): void {
-    this.#put({ type: "dirty", row });
+  putDirty(...[row, dropped]: Parameters<StateStore["putDirty"]>): void {
+    if (dropped === undefined) this.#put({ type: "dirty", row });
+    else this.#put({ type: "dirty", row }, { type: "dirty-dropped", node: dropped });
   }
 
   dropDirty(node: Parameters<StateStore["dropDirty"]>[0]): void {
@@ -189,9 +190,11 @@ class JournalStateStore implements StateStore {
     }
   }
 
-  #put(record: JournalRecord): void {
+  /** One write for all: a death leaves all of them or none, as near as write(2) comes to that. */
+  #put(...records: readonly JournalRecord[]): void {
     if (this.#closed !== undefined) throw new DriverError("internal", "the state store is closed");
-    this.#writer.append(encodeRecord(record));
+    const [first, ...rest] = records.map(encodeRecord);
+    if (first !== undefined) this.#writer.append(rest.length === 0 ? first : Buffer.concat([first, ...rest]));
     if (this.#checkpointing !== undefined) return;
     const sizes = { sizeBytes: this.#writer.size, lastBytes: this.#lastBytes, leastBytes: this.#checkpointFromBytes };
     if (isCheckpointDue(sizes)) this.#checkpointing = this.#checkpoint();

@@ -47,6 +47,8 @@ export class ReplayedState implements EngineState {
         this.handles.delete(record.handle);
         break;
       case "dirty":
+        // The last one put is the last in the map: of two rows for one key it is the newer.
+        this.dirty.delete(record.row.node);
         this.dirty.set(record.row.node, record.row);
         this.#raise(record.row.node, 0);
         break;

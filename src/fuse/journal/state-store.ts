@@ -31,10 +31,13 @@ export interface HandleRow {
   readonly backingId?: number;
 }
 
+/** As the name of a spool file: there is none. */
+export const ATTRIBUTES_ONLY = "";
+
 /** A file whose newest content is on the local disk and not (or not surely) in the bucket. */
 export interface DirtyRow {
   readonly node: NodeId;
-  /** The spool file's name inside the spool folder. */
+  /** The spool file's name inside the spool folder; ATTRIBUTES_ONLY where the content is in the bucket (`base`) and `metadata` is not. */
   readonly spool: string;
   readonly key: string;
   /** The version this content was made from; null for a file that never was in the bucket. */
@@ -43,6 +46,8 @@ export interface DirtyRow {
   readonly extents: readonly (readonly [start: number, end: number])[] | null;
   readonly headers: ObjectHeaders;
   readonly metadata: UserMetadata;
+  /** It was closed, and nobody waits for its upload: a successor sends it, whoever has it open. */
+  readonly closed?: boolean;
   /** A multipart upload under way, and what of it is in the bucket; `metadata` where its object will carry other than the row's. */
   readonly upload?: {
     readonly uploadId: string;
@@ -76,7 +81,8 @@ export interface StateStore {
   dropInode(node: NodeId): void;
   putHandle(row: HandleRow): void;
   dropHandle(handle: HandleId): void;
-  putDirty(row: DirtyRow): void;
+  /** `dropped`: the row that this one takes the place of goes at the same moment. */
+  putDirty(row: DirtyRow, dropped?: NodeId): void;
   dropDirty(node: NodeId): void;
   /** A new connection begins: forgets session, inodes and handles; keeps dirty rows and the counters. */
   beginConnection(): void;

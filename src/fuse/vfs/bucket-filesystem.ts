@@ -207,8 +207,9 @@ export class BucketFileSystem implements FileSystem {
     return this.#files.write(handle, offset, data);
   }
 
-  flush(handle: HandleId): Promise<void> {
-    return this.#change(() => this.#files.flush(handle));
+  async flush(handle: HandleId): Promise<void> {
+    await this.#change(() => this.#files.flush(handle));
+    await this.#uploads.room();
   }
 
   fsync(handle: HandleId): Promise<void> {
@@ -240,8 +241,10 @@ export class BucketFileSystem implements FileSystem {
     this.#streams.close(handle);
   }
 
-  /** Every change of a directory is in the bucket before its call returns: nothing is left to do. */
-  async fsyncdir(): Promise<void> {}
+  /** Names are in the bucket before their call returns, except for files that nobody waited for: those are sent now. */
+  fsyncdir(handle: HandleId): Promise<void> {
+    return this.#uploads.allIn(this.#handles.directory(handle).inode);
+  }
 
   async statfs(): Promise<StatFs> {
     return STATFS;

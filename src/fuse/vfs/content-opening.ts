@@ -1,5 +1,7 @@
 /** How a file's content comes to be open: which of its forms (open-content.ts) the first open gives it, and what later ones change. */
+import type { NodeId } from "#core/brand.ts";
 import type { ContentId, WholeFile } from "#fuse/cache/content-cache.ts";
+import { ATTRIBUTES_ONLY, type DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
 import type { VfsContext } from "./context.ts";
@@ -21,6 +23,7 @@ export async function openContent(context: VfsContext, inode: Inode, intent: Ope
     inode.content = settle(context, parts);
   } else {
     await refit(context, inode, open, intent);
+    if (open.handles === 0) rebind(context, open);
   }
   const content = inode.content as OpenContent;
   if (intent.write) {
@@ -97,6 +100,14 @@ function settle({ kernel }: VfsContext, parts: Parts): OpenContent {
   return { backingId, whole, reader, dirty, handles: 0, writers: 0, mayBeMapped: false, upload: undefined, sent: [], exclusive: false };
 }
 
+/** Content that outlived its last handle, unsent: the kernel may have it again. */
+function rebind({ kernel }: VfsContext, content: OpenContent): void {
+  const { whole, dirty } = content;
+  const file = dirty?.whole ? dirty : whole;
+  if (content.backingId !== undefined || file === undefined || !kernel.passthrough) return;
+  content.backingId = kernel.registerBacking(file.fd);
+}
+
 /**
  * The bytes of version `before` stand in the bucket as `after` from now on, under another key or ETag: who reads them goes on there,
  * and the cached copy goes along.
@@ -114,20 +125,25 @@ export function followVersion({ contents, readers, spool }: VfsContext, inode: I
   }
 }
 
-/** Stores that this file's newest content is in the spool, before the kernel may write to it. */
-export function recordDirty({ state, options }: VfsContext, inode: Inode): void {
+/**
+ * Stores that this file's newest content, or only its newest attributes, are here: before the kernel may write to it, or hears that
+ * they are set. The row of `replaced`, whose name this file took, goes in the same write.
+ */
+export function recordDirty({ state, options }: VfsContext, inode: Inode, replaced?: NodeId): void {
   const dirty = inode.content?.dirty;
-  if (dirty === undefined || inode.detached) return;
   const { version } = inode;
+  if (inode.detached || (dirty === undefined && !(inode.attributesDirty && version))) return;
   const key = pathKey(options.prefix, inode);
-  state.putDirty({
+  const row: DirtyRow = {
     node: inode.node,
-    spool: dirty.spool,
+    spool: dirty?.spool ?? ATTRIBUTES_ONLY,
     key,
     base: version ? { key, etag: version.etag, size: version.size } : null,
-    extents: dirty.extents(),
+    extents: dirty?.extents() ?? null,
     headers: version?.headers ?? {},
     metadata: storedMetadata(inode),
+    ...(inode.content?.closed ? { closed: true } : {}),
     ...(inode.content?.upload === undefined ? {} : { upload: inode.content.upload }),
-  });
+  };
+  state.putDirty(row, replaced);
 }

@@ -12,6 +12,7 @@ import type { ObjectStore } from "#s3/object-store.ts";
 import type { InodeTable } from "./inode-table.ts";
 import type { KernelPort } from "./kernel-port.ts";
 import type { AttributeDefaults } from "./object-metadata.ts";
+import type { UploadDelays } from "./upload-queue.ts";
 
 /** Which conditions the store really obeys, from its probe. What it does not is not relied on. */
 export interface StoreConditions {
@@ -30,6 +31,11 @@ export interface VfsOptions extends AttributeDefaults {
   /** Files up to this size are brought to the disk whole at open, bytes. */
   readonly fillAtOpenBytes: number;
   readonly storageClass?: string | undefined;
+  /** remote: close(2) waits until the file is in the bucket. local: it is sent soon after; fsync(2) waits. */
+  readonly durability: "remote" | "local";
+  /** With `durability=local`: close(2) waits while more than this is unsent, bytes. Default: no limit. */
+  readonly unsentLimitBytes?: number | undefined;
+  readonly uploadDelays?: UploadDelays | undefined;
   /** The group that everything belongs to; see group-view.ts. It may change while mounted. */
   group?: number | undefined;
   /** Where the data of a writer goes whose object was replaced elsewhere. */

@@ -132,15 +132,20 @@ export class Files {
     return written;
   }
 
-  /** close(2) of a writer waits until the object is in the bucket and gets the error. Readers' closes cost nothing. */
+  /**
+   * close(2) of a writer waits until the object is in the bucket and gets the error; with `durability=local` it waits for nothing.
+   * Readers' closes cost nothing.
+   */
   async flush(id: HandleId): Promise<void> {
     const { inode, writes } = this.#handles.file(id);
-    if (writes) await inode.lock.run(() => this.#uploads.upload(inode));
+    if (!writes) return;
+    if (this.#uploads.defer(inode)) this.#uploads.tellRefusal(inode);
+    else await inode.lock.run(() => this.#uploads.sync(inode));
   }
 
   async fsync(id: HandleId): Promise<void> {
     const { inode } = this.#handles.file(id);
-    await inode.lock.run(() => this.#uploads.upload(inode));
+    await inode.lock.run(() => this.#uploads.sync(inode));
   }
 
   async release(id: HandleId): Promise<void> {
@@ -162,11 +167,12 @@ export class Files {
     if (content === undefined || content.handles > 0) return;
     if (content.backingId !== undefined) kernel.unregisterBacking(content.backingId);
     content.backingId = undefined;
+    if (this.#uploads.defer(inode) && this.#uploads.isDue(inode)) return;
     try {
       await this.#uploads.upload(inode);
-    } catch {
+    } catch (error) {
       if (!inode.detached) {
-        this.#uploads.retryLater(inode);
+        this.#uploads.retryLater(inode, error);
         return;
       }
     }
@@ -191,7 +197,7 @@ export class Files {
     state.dropDirty(inode.node);
   }
 
-  /** truncate(2) and ftruncate(2). Without an open writer the new size is in the bucket when it returns. */
+  /** truncate(2) and ftruncate(2). Without an open writer it is as a close: the new size is in the bucket when it returns, or soon. */
   async truncate(inode: Inode, size: number): Promise<void> {
     this.checkWritable();
     await inode.lock.run(async () => {
@@ -199,7 +205,7 @@ export class Files {
       await content.dirty?.truncate(size);
       recordDirty(this.#context, inode);
       inode.pageCacheEtag = undefined;
-      if (content.writers > 0) return;
+      if (content.writers > 0 || this.#uploads.defer(inode)) return;
       try {
         await this.#uploads.upload(inode);
       } finally {

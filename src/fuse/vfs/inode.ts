@@ -78,7 +78,9 @@ export class Inode {
 
   /** True while the only copy of the newest content or attributes is here. */
   get local(): boolean {
-    return (this.version === null && this.kind !== "dir") || this.attributesDirty || (this.content?.dirty?.changed() ?? false);
+    const { content } = this;
+    if ((this.version === null && this.kind !== "dir") || this.attributesDirty) return true;
+    return content?.sending !== undefined || (content?.dirty?.changed() ?? false);
   }
 
   /** True for `ancestor` itself and everything below it. */

@@ -137,6 +137,7 @@ export class Names {
     const inode = await this.#require(parent, name);
     if (inode.kind === "dir") throw new DriverError("is_dir", `${name} is a directory`);
     await inode.lock.run(() => this.#unlinkLocked(parent, inode));
+    await this.#uploads.forget(inode);
     await this.keepParent(parent);
   }
 
@@ -145,10 +146,13 @@ export class Names {
     const directory = this.#lookup.directoryOf(parent);
     const done = directory.beginChange(inode.name);
     try {
-      if (inode.version) {
-        const key = pathKey(options.prefix, inode);
+      await this.#uploads.finishSending(inode);
+      if (inode.detached) throw new DriverError("stale", `${inode.name} was replaced elsewhere`);
+      const key = pathKey(options.prefix, inode);
+      const etag = await this.#uploads.objectOf(inode, key);
+      if (etag !== undefined) {
         await this.#files.keepForOpenHandles(inode);
-        await store.delete(key, conditions.deleteIfMatch ? { ifMatch: inode.version.etag } : {});
+        await store.delete(key, conditions.deleteIfMatch ? { ifMatch: etag } : {});
         attrs.drop(key);
       }
       state.dropDirty(inode.node);

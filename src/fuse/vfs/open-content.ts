@@ -7,12 +7,21 @@
  * file moves into the spool when a writer comes: the same file on disk, so that readers with it open see the writes.
  */
 import type { Etag } from "#core/brand.ts";
+import type { DriverError } from "#core/errors.ts";
 import type { WholeFile } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
 import type { MetadataAhead } from "./metadata-ahead.ts";
 import type { SentVersion } from "./own-version.ts";
+
+/** Bytes on their way into the bucket: sending.ts. */
+export interface Sending {
+  /** Resolves when the store answered, whatever it said. */
+  readonly transferred: Promise<void>;
+  /** Waits for the answer and lets the inode follow; under its lock. Rejects with what the writer must hear. Once is enough, more is no harm. */
+  finish(): Promise<void>;
+}
 
 export interface OpenContent {
   /** Set: the mode is `passthrough`. */
@@ -34,4 +43,10 @@ export interface OpenContent {
   exclusive: boolean;
   /** Parts were sent before the upload, at some time: what the last such object was said to carry. */
   ahead?: MetadataAhead;
+  /** A close that did not wait for the bucket made it due. */
+  closed?: boolean;
+  /** The content is on its way into the bucket. */
+  sending?: Sending | undefined;
+  /** An upload that nobody waited for found the object replaced elsewhere: told to who closes or syncs next. */
+  refusal?: DriverError | undefined;
 }

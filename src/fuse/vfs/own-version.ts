@@ -28,6 +28,11 @@ export function sentVersion(metadata: UserMetadata, fd: number): SentVersion {
   return { metadata, md5: md5Of(fd) };
 }
 
+/** Notes what was sent; the same once. */
+export function rememberSent(sent: SentVersion[], version: SentVersion): void {
+  if (!sent.some(({ metadata, md5 }) => md5 === version.md5 && isSameTime(metadata, version.metadata))) sent.push(version);
+}
+
 /** What a dead predecessor may have sent, if the file was not changed since. The content is looked at only when it is asked for. */
 export function sentByPredecessor(metadata: UserMetadata, fd: number): SentVersion {
   return {
@@ -62,7 +67,10 @@ export async function findOwnVersion(store: ObjectStore, key: string, sent: read
 }
 
 function isSame(sent: SentVersion, etag: Etag, metadata: UserMetadata): boolean {
-  const { mtime, ctime } = sent.metadata;
-  if (mtime === undefined || metadata["mtime"] !== mtime || metadata["ctime"] !== ctime) return false;
+  if (sent.metadata["mtime"] === undefined || !isSameTime(sent.metadata, metadata)) return false;
   return etag.includes("-") || etag === `"${sent.md5}"`;
+}
+
+function isSameTime(a: UserMetadata, b: UserMetadata): boolean {
+  return a["mtime"] === b["mtime"] && a["ctime"] === b["ctime"];
 }

@@ -9,7 +9,7 @@
 import { basename } from "node:path";
 import { msOfTimespec, type Timespec } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
-import type { DirtyRow, HandleRow, InodeRow } from "#fuse/journal/state-store.ts";
+import { ATTRIBUTES_ONLY, type DirtyRow, type HandleRow, type InodeRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
 import type { UserMetadata } from "#s3/object-store.ts";
@@ -24,6 +24,9 @@ import type { OpenContent } from "./open-content.ts";
 import { findOwnVersion, type SentVersion, sentByPredecessor } from "./own-version.ts";
 import type { Uploads } from "./uploads.ts";
 
+/** Unsent files that are sent at one time: a mount waits for them. */
+const PARALLEL = 16;
+
 interface Parts {
   readonly handles: Handles;
   readonly uploads: Uploads;
@@ -35,8 +38,7 @@ export async function recover(context: VfsContext, parts: Parts, takeover: boole
     context.log.warn({ path }, "a spool file that no journal entry names was left as it is");
   }
   if (!takeover) {
-    for (const row of recovered.dirty.values()) await replay(context, row);
-    return;
+    return replayAll(context, recovered.dirty.values());
   }
   restoreInodes(context, recovered.inodes);
   for (const row of recovered.handles.values()) restoreHandle(context, parts.handles, row, recovered.dirty.get(row.node));
@@ -124,10 +126,18 @@ function openSpool({ spool, readers, log }: VfsContext, row: DirtyRow): DirtyFil
   }
 }
 
-/** A dirty row of a connection that goes on: its inode gets attributes and content back; without open handles it is sent now. */
+/**
+ * A dirty row of a connection that goes on: its inode gets attributes and content back. It is sent now when it was closed, or nobody
+ * has it open; else at its close.
+ */
 async function adoptDirty(context: VfsContext, { uploads }: Parts, row: DirtyRow): Promise<void> {
   const inode = findInode(context, row.node);
   if (inode === undefined || inode.detached) return replay(context, row);
+  if (row.spool === ATTRIBUTES_ONLY) {
+    restoreAttributes(context, inode, row);
+    inode.attributesDirty = true;
+    return uploads.sendSoon(inode);
+  }
   inode.content ??= emptyContent(undefined);
   const content = inode.content;
   content.dirty ??= openSpool(context, row);
@@ -137,6 +147,12 @@ async function adoptDirty(context: VfsContext, { uploads }: Parts, row: DirtyRow
     return;
   }
   content.sent.push(...sentOf(row, content.dirty));
+  content.closed = row.closed ?? false;
+  restoreAttributes(context, inode, row);
+  if (content.closed || content.handles === 0) uploads.sendSoon(inode);
+}
+
+function restoreAttributes(context: VfsContext, inode: Inode, row: DirtyRow): void {
   inode.version = row.base === null ? null : { ...row.base, lastModified: 0, headers: row.headers, metadata: row.metadata };
   inode.attributes = decodeAttributes(
     { key: row.key, size: 0, lastModified: context.clock.now(), headers: row.headers, metadata: row.metadata },
@@ -144,12 +160,25 @@ async function adoptDirty(context: VfsContext, { uploads }: Parts, row: DirtyRow
   );
   inode.xattrs = decodeXattrs(row.metadata);
   inode.validatedAt = context.clock.now();
-  if (content.handles === 0) uploads.retryLater(inode);
+}
+
+/** Several at once; rows of one key one after the other, as they were made. Throws the first failure after trying all. */
+async function replayAll(context: VfsContext, rows: Iterable<DirtyRow>): Promise<void> {
+  const groups = Map.groupBy(rows, ({ key }) => key).values();
+  const failures: unknown[] = [];
+  const work = async () => {
+    for (const group of groups) {
+      for (const row of group) await replay(context, row).catch((error: unknown) => failures.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, work));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Uploads a spool file whose connection is gone. Only when the bucket has it, or its owner was told where it is, does it leave the spool. */
 async function replay(context: VfsContext, row: DirtyRow): Promise<void> {
   const { state, log } = context;
+  if (row.spool === ATTRIBUTES_ONLY) return replayAttributes(context, row);
   const dirty = openSpool(context, row);
   if (dirty === undefined) return state.dropDirty(row.node);
   try {
@@ -162,6 +191,19 @@ async function replay(context: VfsContext, row: DirtyRow): Promise<void> {
   }
   state.dropDirty(row.node);
   dirty.discard();
+}
+
+/** Attributes that were set on an object that is the same still. */
+async function replayAttributes({ store, conditions, state, log }: VfsContext, row: DirtyRow): Promise<void> {
+  const { key, base, headers, metadata } = row;
+  try {
+    const condition = base !== null && conditions.copySourceIfMatch ? { sourceIfMatch: base.etag } : {};
+    await store.copy(key, key, { replace: { headers, metadata }, ...condition, ...(base === null ? {} : { sourceSize: base.size }) });
+  } catch (error) {
+    if (!isFault(error, "stale", "not_found")) throw notReplayed(row, error);
+    log.warn({ key }, "the object was changed elsewhere since its attributes were set here; they are lost");
+  }
+  state.dropDirty(row.node);
 }
 
 /** As the writer's close would have: under the conditions of then, with the times of the last write. */

@@ -14,10 +14,11 @@ import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
 import { RENAME_NOREPLACE } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
-import { touch } from "./inode-attributes.ts";
+import { attributesOf, touch } from "./inode-attributes.ts";
 import { childKey, directoryKey, pathKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
 import { type Names, removeName } from "./names.ts";
+import { withTimes } from "./object-metadata.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** Copies of one directory's rename in flight. */
@@ -71,7 +72,7 @@ export class Rename {
     const doneTo = this.#lookup.directoryOf(to).beginChange(newName);
     try {
       if (move.inode.kind === "dir") await namespace.exclusive(() => this.#moveDirectory(move));
-      else await namespace.shared(() => move.inode.lock.run(() => this.#moveFile(move)));
+      else await namespace.shared(() => move.inode.lock.run(() => this.#moveOver(move)));
     } catch (error) {
       for (const directory of [from.directory, to.directory]) directory?.expire();
       throw isFault(error, "not_found") ? new DriverError("stale", `${oldName} was removed elsewhere`, { cause: error }) : error;
@@ -79,7 +80,20 @@ export class Rename {
       doneFrom();
       doneTo();
     }
+    if (move.replaced !== undefined) await this.#uploads.forget(move.replaced);
     await this.#names.keepParent(from);
+  }
+
+  /** Nothing may bring the replaced file back: what is under way of it is waited for, and nothing new begins. */
+  async #moveOver(move: Move): Promise<void> {
+    const { inode, replaced } = move;
+    await this.#uploads.beforeMove(inode);
+    if (inode.detached) throw new DriverError("stale", `${inode.name} was replaced elsewhere`);
+    if (replaced === undefined) return this.#moveFile(move);
+    await replaced.lock.run(async () => {
+      await this.#uploads.finishSending(replaced);
+      await this.#moveFile(move);
+    });
   }
 
   async #prepare(from: Inode, oldName: string, to: Inode, newName: string, flags: number): Promise<Move> {
@@ -107,36 +121,47 @@ export class Rename {
     // What a writer has not fetched yet of the version it changes is about to leave its key.
     await inode.content?.dirty?.fill();
     const before = inode.version;
+    // Of an upload whose answer was lost.
+    const isLeft = !before && (await this.#uploads.objectOf(inode, oldKey)) !== undefined;
     if (this.#uploads.isDue(inode)) {
       await this.#moveUnsent(move);
     } else if (before) {
       const condition = conditions.copySourceIfMatch ? { sourceIfMatch: before.etag } : {};
-      const copied = await store.copy(oldKey, newKey, { sourceSize: before.size, ...condition });
+      const renamed = { ...attributesOf(inode), ctime: this.#names.now() };
+      // The copy has another Last-Modified: what showed that as its mtime is given one.
+      const replace = { headers: before.headers, metadata: withTimes(before.metadata, renamed) };
+      const copied = await store.copy(oldKey, newKey, { sourceSize: before.size, replace, ...condition });
       this.#shift(move);
       this.#complete(move);
+      inode.attributes = renamed;
+      inode.version = { ...before, metadata: replace.metadata };
       this.#follow(inode, oldKey, newKey, copied);
       this.#uploads.settle(inode, newKey);
       recordDirty(this.#context, inode);
     }
-    if (!before) return;
+    if (!before && !isLeft) return;
     await store.delete(oldKey);
     attrs.drop(oldKey);
   }
 
   /**
    * The newest content is here only. A writer that has it open will bring it to the new name at its close, if nothing stands
-   * under either; otherwise it is uploaded now, so that the old object can go. When that fails the file keeps its old name.
+   * under either; with `durability=local` it goes there soon, in place of what stands there. Otherwise it is uploaded now, so that the
+   * old object can go. When that fails the file keeps its old name.
    */
   async #moveUnsent(move: Move): Promise<void> {
     const { inode, replaced } = move;
-    const { content } = inode;
-    const waits = !inode.version && (content?.writers ?? 0) > 0 && !replaced?.version;
+    const { content, version } = inode;
+    const { durability } = this.#context.options;
+    const waits = this.#uploads.movesUnsent(inode) && (durability === "local" || !replaced?.version);
     const undo = this.#shift(move);
     try {
-      if (content !== undefined) content.replaces = replaced?.version ?? null;
-      if (waits) recordDirty(this.#context, inode);
+      if (waits) this.#takePlace(inode, replaced);
+      else if (content !== undefined) content.replaces = replaced?.version ?? null;
+      if (waits) recordDirty(this.#context, inode, replaced?.node);
       else await this.#uploads.upload(inode);
     } catch (error) {
+      if (waits) inode.version = version;
       // Detached: another host was at the new name first, and the data was put aside.
       if (!inode.detached) undo();
       throw error;
@@ -144,6 +169,14 @@ export class Rename {
       if (content !== undefined) content.replaces = undefined;
     }
     this.#complete(move);
+  }
+
+  /** What stands under the unsent file's new name is what its upload will replace; nothing else of that passes to it. */
+  #takePlace(inode: Inode, replaced: Inode | undefined): void {
+    const { storageClass } = this.#context.options;
+    const headers = storageClass === undefined ? {} : { storageClass };
+    if (replaced?.version) inode.version = { ...replaced.version, headers, metadata: {} };
+    this.#uploads.defer(inode);
   }
 
   /** The same content stands under another key: known attributes, cached bytes and open readers go along. */
@@ -209,12 +242,16 @@ export class Rename {
     if (inode.version && directoryKey(options.prefix, inode) !== "") inode.validatedAt = 0;
   }
 
-  /** What is dirty below goes to the bucket first, and what writers have not fetched yet comes from it: its key is about to change. */
+  /**
+   * What is dirty below goes to the bucket first, unless nobody waits for it, and what writers have not fetched yet comes from it: its
+   * key is about to change.
+   */
   async #flushBelow(directory: Inode): Promise<void> {
     for (const inode of [...this.#context.inodes.all()]) {
-      if (inode.content?.dirty === undefined || !inode.isWithin(directory)) continue;
+      if (!this.#uploads.isDue(inode) && inode.content?.dirty === undefined) continue;
+      if (!inode.isWithin(directory)) continue;
       await inode.lock.run(async () => {
-        await this.#uploads.upload(inode);
+        await this.#uploads.beforeParentMoves(inode);
         await inode.content?.dirty?.fill();
       });
     }

@@ -65,7 +65,7 @@ describe("parseMountRequest", () => {
 
   test.each([
     [{ ...LINE, o: ["bogus=1"] }, "bogus"],
-    [{ ...LINE, o: ["durability=local"] }, "durability=local"],
+    [{ ...LINE, o: ["durability=none"] }, "durability"],
     [{ ...LINE, given: new Map([["cache_size", "lots"]] as const) }, "cache_size"],
     [{ ...LINE, dir: "" }, "directory"],
   ])("`parseMountRequest` names the word when it is wrong: %j", (line, name) => {
