@@ -78,7 +78,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   "src/kube": {
     does: "the Kubernetes API: events on claims and pods",
     layers: ["src/core"],
-    packages: ["node:*", "@kubernetes/client-node"],
+    packages: ["node:*", "@kubernetes/client-node*", "undici"],
   },
   "src/csi": {
     does: "the gRPC side: server, status codes, identity, validation; metrics and health over HTTP",
@@ -109,7 +109,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 export const RESTRICTED: Readonly<Record<string, readonly string[]>> = {
   koffi: ["src/fuse/channel"],
   "fuse-native": ["src/fuse/channel"],
-  undici: ["src/s3"],
+  undici: ["src/s3", "src/kube"],
   "@aws-sdk/*": ["src/s3"],
   "@smithy/*": ["src/s3"],
   "@kubernetes/*": ["src/kube"],

@@ -284,7 +284,8 @@ function causeOfTls(code: string): Cause {
 export function errorOfTransport(thrown: unknown, endpoint: string, context: ErrorContext): DriverError {
   if (thrown instanceof DriverError) return thrown;
   const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
-  const code = (cause as NodeJS.ErrnoException).code ?? "";
+  // A DOMException, such as AbortSignal.timeout's, has a number.
+  const code = String((cause as NodeJS.ErrnoException).code ?? "");
   const at = (fault: Fault, text: string, why?: Cause) =>
     new DriverError(fault, text, { context: { ...context, code, ...(why === undefined ? {} : { cause: why }) }, cause });
   const operation = String(context.operation ?? "the request");

@@ -15,6 +15,7 @@ export { createBucketAdmin } from "./buckets.ts";
 export { environmentCredentials } from "./credentials.ts";
 export type { RequestWatch } from "./http.ts";
 export { readPasswdFile } from "./passwd-file.ts";
+export { createStorePing } from "./ping.ts";
 export { probeStore, type StoreAbilities } from "./probe.ts";
 export { S3ObjectStore } from "./s3-object-store.ts";
 export type { StoreConfig } from "./store-config.ts";

@@ -171,6 +171,11 @@ describe("the cause of an error", () => {
     expect(causeOfTransport(code)).toBe(cause);
   });
 
+  it("of a deadline of our own is that there was no answer", () => {
+    const error = errorOfTransport(new DOMException("too late", "TimeoutError"), "https://s3.test", { operation: "GetObject" });
+    expect([error.fault, error.context.cause]).toEqual(["timed_out", "unreachable"]);
+  });
+
   it("of a chain that finds nothing is that there are no credentials", () => {
     expect(causeOfTransport("", "CredentialsProviderError")).toBe("no_credentials");
   });
