@@ -2,17 +2,22 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { findBinary } from "../test/support/s3-servers.ts";
 import { helmProgram } from "./helm-program.ts";
 
 export interface Suite {
   /** Folders given to vitest. */
-  readonly paths: readonly string[];
+  readonly paths?: readonly string[];
+  /** A program that runs the suite in place of vitest, and writes its counts as JSON into the file that it is given. */
+  readonly program?: string;
   /** Why this machine cannot run it, or undefined when it can. */
   readonly unfit?: () => string | undefined;
   /** One test file at a time: for suites that start servers, engines or builds of their own. */
   readonly serial?: boolean;
   /** A vitest configuration of its own. */
   readonly config?: string;
+  /** verbose: for suites whose tests' times are of interest. */
+  readonly reporter?: "verbose";
 }
 
 /** What a real mount needs; undefined when all is there. */
@@ -21,13 +26,20 @@ export function unfitForMounts(): string | undefined {
   return existsSync("/dev/fuse") ? undefined : "needs /dev/fuse (modprobe fuse, or run the container with --device /dev/fuse)";
 }
 
+/** One program of each module that tools.sh builds. */
+const CLUSTER_PROGRAMS = ["pause", "kubelet", "etcd", "containerd", "cni/bridge", "helm", "csi-provisioner"];
+
 /** The cluster's programs are built once, which takes half an hour: never as part of a test. */
-function unfitForCluster(): string | undefined {
+function unfitForCluster(programs: readonly string[] = CLUSTER_PROGRAMS): string | undefined {
   const folder = process.env["KUBE_BIN"] ?? join(homedir(), ".cache/kube-bin");
-  return (
-    unfitForMounts() ??
-    (existsSync(join(folder, "kubelet")) ? undefined : `no ${folder}/kubelet: npm run cluster:tools builds it once (half an hour)`)
-  );
+  const missing = programs.find((name) => !existsSync(join(folder, name)));
+  if (missing !== undefined) return `no ${folder}/${missing}: npm run cluster:tools builds it once (half an hour)`;
+  if (findBinary("versitygw") === undefined) return "no versitygw: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0";
+  return unfitForMounts();
+}
+
+function unfitForStorageTests(): string | undefined {
+  return unfitForCluster([...CLUSTER_PROGRAMS, "e2e/e2e.test"]);
 }
 
 function unfitForHelm(): string | undefined {
@@ -45,8 +57,8 @@ export const SUITES = {
   interop: { paths: ["test/interop"], unfit: unfitForMounts, serial: true },
   sanity: { paths: ["test/sanity"], unfit: unfitForMounts, serial: true },
   helm: { paths: ["test/helm"], unfit: unfitForHelm },
-  cluster: { paths: ["test/cluster"], unfit: unfitForCluster, serial: true, config: "test/cluster/vitest.config.ts" },
-  "e2e-storage": { paths: ["test/e2e-storage"], unfit: unfitForCluster, serial: true },
+  cluster: { paths: ["test/cluster"], unfit: unfitForCluster, serial: true, config: "test/cluster/vitest.config.ts", reporter: "verbose" },
+  "e2e-storage": { program: "test/e2e-storage/run.ts", unfit: unfitForStorageTests },
 } as const satisfies Record<string, Suite>;
 
 export type SuiteName = keyof typeof SUITES;

@@ -7,19 +7,28 @@ import { add, type Counts, countsOf, NONE, record, summary, type VitestReport } 
 import { SUITES, type Suite, type SuiteName } from "./suites.ts";
 import { withTools } from "./tools-path.ts";
 
-/** Runs one suite with vitest, its output shown. A run that ended without a report counts as one failure. */
+/** The command that runs a suite and leaves a report in the file. */
+function commandOf(suite: Suite, report: string): readonly string[] {
+  if (suite.program !== undefined) return ["node", "-C", "source", suite.program, report];
+  const command = ["vitest", "run", ...(suite.paths ?? []), `--reporter=${suite.reporter ?? "default"}`];
+  command.push("--reporter=json", `--outputFile.json=${report}`);
+  if (suite.serial) command.push("--no-file-parallelism");
+  if (suite.config !== undefined) command.push(`--config=${suite.config}`);
+  return command;
+}
+
+/** Runs one suite, its output shown. A run that ended without a report counts as one failure. */
 function run(name: string, suite: Suite): Counts {
   const folder = mkdtempSync(join(tmpdir(), "report-"));
   const report = join(folder, "report.json");
-  const args = ["run", ...suite.paths, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  if (suite.serial) args.push("--no-file-parallelism");
-  if (suite.config !== undefined) args.push(`--config=${suite.config}`);
-  const { status, signal } = spawnSync("vitest", args, { stdio: "inherit", env: withTools(process.env) });
+  const [file = "", ...args] = commandOf(suite, report);
+  const { status, signal } = spawnSync(file, args, { stdio: "inherit", env: withTools(process.env) });
   try {
-    const counts = countsOf(JSON.parse(readFileSync(report, "utf8")) as VitestReport);
+    const written = JSON.parse(readFileSync(report, "utf8")) as unknown;
+    const counts = suite.program === undefined ? countsOf(written as VitestReport) : (written as Counts);
     return status !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
   } catch {
-    console.error(`${name}: vitest ended with ${signal ?? `exit code ${status}`} and no report`);
+    console.error(`${name}: ${file} ended with ${signal ?? `exit code ${status}`} and no report`);
     return { ...NONE, failed: 1 };
   } finally {
     rmSync(folder, { recursive: true, force: true });

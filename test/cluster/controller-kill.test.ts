@@ -1,7 +1,8 @@
 /** The controller dies while it makes volumes, and while it deletes them: each claim has one bucket in the end, and then none. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
-import { driverProcesses, driverReady, killProcesses } from "./driver.ts";
+import { DRIVER_NAMESPACE, driverProcesses, driverReady, killProcesses } from "./driver.ts";
+import { Kubectl } from "./kubectl.ts";
 import { claim } from "./manifests.ts";
 import { signalObjectStore } from "./object-store.ts";
 import { useScenario } from "./scenario.ts";
@@ -13,17 +14,24 @@ const CLAIMS = Array.from({ length: 12 }, (_, index) => `claim-${index}`);
 /** Moments at which it dies: the store's answers to its first requests are still to come, or some have come. */
 const KILLS_AFTER_MS = [300, 700, 1500];
 
-/** Kills all controllers, several times: each time at another moment, once with every request unanswered. */
+/** Ends all controllers where they are. New pods start at once, the old ones' next containers would wait longer from time to time. */
+async function killControllers(): Promise<void> {
+  await killProcesses(cluster, await driverProcesses(cluster, "controller"));
+  const pods = new Kubectl(cluster, DRIVER_NAMESPACE);
+  await pods.run("delete", "pod", "--selector=app.kubernetes.io/component=controller", "--force", "--grace-period=0");
+  await until("new controllers", async () => (await driverProcesses(cluster, "controller")).length > 0);
+}
+
+/** Kills them several times: each time at another moment, once with every request unanswered. */
 async function killRepeatedly(): Promise<void> {
   for (const wait of KILLS_AFTER_MS) {
     await sleep(wait);
-    await killProcesses(cluster, await driverProcesses(cluster, "controller"));
-    await until("a new controller", async () => (await driverProcesses(cluster, "controller")).length > 0);
+    await killControllers();
   }
   await signalObjectStore(cluster, "STOP");
   try {
     await sleep(1000);
-    await killProcesses(cluster, await driverProcesses(cluster, "controller"));
+    await killControllers();
   } finally {
     await signalObjectStore(cluster, "CONT");
   }

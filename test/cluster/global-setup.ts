@@ -7,11 +7,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
+import { bringUp } from "./bring-up.ts";
 import { Cluster } from "./cluster.ts";
-import { printState } from "./diagnosis.ts";
-import { installChart } from "./driver.ts";
-import { loadImages } from "./images.ts";
-import { startObjectStore } from "./object-store.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -27,14 +24,9 @@ export async function setup(project: TestProject): Promise<void> {
   work = kept ?? (await mkdtemp(join(tmpdir(), "bucketmount-cluster-")));
   project.provide("cluster", work);
   if (kept !== undefined && existsSync(join(kept, "init.pid"))) return;
-  const cluster = new Cluster(work);
   try {
-    await step("up.sh: a new cluster", () => cluster.script("up"));
-    await step("the images, made and loaded", () => loadImages(cluster));
-    await step("versitygw", () => startObjectStore(cluster));
-    await step("helm install, until all pods are ready", () => installChart(cluster));
+    await bringUp(new Cluster(work));
   } catch (error) {
-    await printState(cluster, "the set-up failed");
     await teardown();
     throw error;
   }
@@ -44,10 +36,4 @@ export async function teardown(): Promise<void> {
   if (work === undefined || kept !== undefined) return;
   await new Cluster(work).script("down");
   await rm(work, { recursive: true, force: true });
-}
-
-async function step(name: string, run: () => Promise<unknown>): Promise<void> {
-  const started = Date.now();
-  await run();
-  console.log(`  ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)`);
 }
