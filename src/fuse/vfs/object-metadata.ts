@@ -151,6 +151,11 @@ export function encodeAttributes(
   };
 }
 
+/** `metadata` with these times, and nothing else of ours that it does not have: what somebody else uploaded stays as it is. */
+export function withTimes(metadata: UserMetadata, { mtime, ctime }: Pick<Attributes, "mtime" | "ctime">): UserMetadata {
+  return { ...metadata, mtime: formatTime(mtime), ctime: formatTime(ctime) };
+}
+
 /** geesefs escapes "%" and what is not printable; a header can carry nothing else. */
 function escapeTarget(target: string): string {
   return target.replace(/[^\x20-\x7e]|%/gu, (c) =>
