@@ -82,7 +82,7 @@ async function agree(parts: StagingParts, publication: Publication, staged: Moun
   // The driver's own keys may be others than at the staging, after its restart. Those that publications brought go before them.
   const isDrivers = record?.keys === "driver" && plan?.store.credentials.kind === "static" && !parts.sharing.hasBroughtKeys(volumeId);
   if (plan?.keys === "secret") await parts.sharing.bringKeys(volumeId, targetPath, accessOf(plan.store));
-  else if (plan !== undefined && isDrivers) await parts.sharing.useKeys(volumeId, accessOf(plan.store));
+  else if (plan !== undefined && isDrivers) await parts.sharing.useKeys(volumeId, plan);
 }
 
 async function bind(parts: StagingParts, { volumeId, stagingPath, targetPath, flags }: Publication, staged: MountRow): Promise<void> {

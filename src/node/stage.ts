@@ -7,7 +7,6 @@
 import type { Cause } from "#core/causes.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
-import { accessOf } from "./credentials.ts";
 import { pollUntil, within } from "./deadline.ts";
 import type { KernelMounts, SealingMounts } from "./kernel-mounts.ts";
 import { livenessOf } from "./liveness.ts";
@@ -158,7 +157,7 @@ async function takeAsItIs({ sharing }: StagingParts, record: VolumeRecord, plan:
     throw new DriverError("exists", `${isStaged} with other mount options, or another endpoint or region in its secret; unstage it first`);
   }
   // Keys that publications brought go before these, and a provider chain renews its own.
-  if (plan.store.credentials.kind === "static" && !sharing.hasBroughtKeys(volumeId)) await sharing.useKeys(volumeId, accessOf(plan.store));
+  if (plan.store.credentials.kind === "static" && !sharing.hasBroughtKeys(volumeId)) await sharing.useKeys(volumeId, plan);
 }
 
 export const ONE_HANDLE = "two PersistentVolumes must not have the same volumeHandle";

@@ -108,11 +108,11 @@ export class StagedVolumes {
   }
 
   /**
-   * Gives the volume's engine and its successors other keys. Throws the store's fault when it refuses them: then the old ones stay.
-   * Fault `precondition` without a supervisor here.
+   * Gives the volume's engine and its successors other keys, and says whose they are. Throws the store's fault when it refuses them:
+   * then the old ones stay. Fault `precondition` without a supervisor here.
    */
-  renewAccess(volumeId: string, access: StoreAccess): Promise<void> {
-    return this.#adjust(volumeId, (supervisor) => supervisor.renewAccess(access, ADJUST_MS));
+  renewAccess(volumeId: string, access: StoreAccess, keys: NonNullable<VolumeMount["keys"]>): Promise<void> {
+    return this.#adjust(volumeId, (supervisor) => supervisor.renewAccess(access, ADJUST_MS), { keys });
   }
 
   /** Shows the volume to this group. Fault `precondition` without a supervisor here. */
@@ -120,7 +120,11 @@ export class StagedVolumes {
     return this.#adjust(volumeId, (supervisor) => supervisor.showToGroup(group, ADJUST_MS));
   }
 
-  async #adjust(volumeId: string, change: (supervisor: MountSupervisor) => Promise<void>): Promise<void> {
+  async #adjust(
+    volumeId: string,
+    change: (supervisor: MountSupervisor) => Promise<void>,
+    facts: Partial<Pick<VolumeMount, "keys">> = {},
+  ): Promise<void> {
     const supervised = this.#supervised.get(volumeId);
     if (supervised === undefined) {
       throw new DriverError(
@@ -131,7 +135,7 @@ export class StagedVolumes {
     await change(supervised.supervisor);
     const { supervisor, mount } = supervised;
     if (this.#supervised.get(volumeId) === supervised) {
-      await this.#custody(this.#enter({ ...supervised, mount: { ...mount, config: supervisor.config } }));
+      await this.#custody(this.#enter({ ...supervised, mount: { ...mount, ...facts, config: supervisor.config } }));
     }
   }
 

@@ -10,8 +10,9 @@
 import { DriverError } from "#core/errors.ts";
 import { Mutex } from "#core/mutex.ts";
 import type { StoreAccess } from "#s3/store-config.ts";
-import { isSameAccess } from "./credentials.ts";
+import { accessOf, isSameAccess } from "./credentials.ts";
 import { isOurs, type MountRow, readMounts, topMount } from "./mounts.ts";
+import type { StagePlan } from "./stage-plan.ts";
 import type { StagedVolumes } from "./staged-volumes.ts";
 import type { VolumeRecord, VolumeRecords } from "./volume-records.ts";
 
@@ -77,15 +78,15 @@ export class VolumeSharing {
       const had = brought.get(targetPath);
       const newer = [...brought].find(([path, theirs]) => path !== targetPath && isSameAccess(theirs, current));
       if (had !== undefined && newer !== undefined && isSameAccess(had, access)) throw twoSecrets(volumeId, newer[0]);
-      await this.#staged.renewAccess(volumeId, access);
+      await this.#staged.renewAccess(volumeId, access, "secret");
     }
     brought.set(targetPath, access);
   }
 
   /** Has the engine go on with keys that are not a publication's. In its volume's turn. Faults: the store's when it refuses them. */
-  async useKeys(volumeId: string, access: StoreAccess): Promise<void> {
+  async useKeys(volumeId: string, { store, keys }: Pick<StagePlan, "store" | "keys">): Promise<void> {
     const current = this.#staged.accessOf(volumeId);
-    if (current !== undefined && !isSameAccess(access, current)) await this.#staged.renewAccess(volumeId, access);
+    if (current !== undefined && !isSameAccess(store, current)) await this.#staged.renewAccess(volumeId, accessOf(store), keys);
   }
 
   /** The target is unpublished. */

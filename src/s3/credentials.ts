@@ -89,9 +89,9 @@ export function cachedCredentials(fetch: CredentialFetch, clock: Clock): Credent
 async function fetchFromChain(profile: string | undefined): Promise<Credentials> {
   const { fromNodeProviderChain } = await import("@aws-sdk/credential-providers");
   try {
-    const { accessKeyId, secretAccessKey, sessionToken, expiration } = await fromNodeProviderChain(
-      profile === undefined ? {} : { profile },
-    )();
+    // Files are read anew: this is called when the store refuses the keys that are held, and a mounted Secret may have others by now.
+    const options = { ignoreCache: true, ...(profile === undefined ? {} : { profile }) };
+    const { accessKeyId, secretAccessKey, sessionToken, expiration } = await fromNodeProviderChain(options)();
     return { accessKeyId, secretAccessKey, sessionToken, expiresAtMs: expiration?.getTime() };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);

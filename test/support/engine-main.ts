@@ -1,5 +1,6 @@
 /** The engine's process without the rest of the program, for tests of what starts engines: `node -C source engine-main.ts`. */
 import { writeSync } from "node:fs";
+import { causeOf } from "#core/causes.ts";
 import { DriverError } from "#core/errors.ts";
 import { type Logger, redactSecrets } from "#core/log.ts";
 import { runEngine } from "#fuse/engine/index.ts";
@@ -20,7 +21,8 @@ try {
   process.exit((await runEngine(config, hooks)) === "uploaded" ? 0 : 3);
 } catch (error) {
   const { fault, message } = DriverError.from(error);
+  const cause = causeOf(error);
   log.error({ error }, "the engine failed");
   if (!process.connected) process.exit(1);
-  process.send?.({ type: "failed", fault, message }, () => process.exit(1));
+  process.send?.({ type: "failed", fault, message, cause }, () => process.exit(1));
 }

@@ -41,6 +41,10 @@ export interface NodeWorldOptions {
   readonly log?: Logger;
   /** Served on the same socket. */
   readonly services?: Partial<Record<ServiceName, Handlers>>;
+  /** The driver's own; default the server's root account. */
+  readonly credentials?: NodeConfig["defaults"]["credentials"];
+  /** What the engines' environment is made of. */
+  readonly env?: NodeJS.ProcessEnv;
   /** The engine's program; default the real one. */
   readonly engineMain?: string;
 }
@@ -50,18 +54,20 @@ export async function startNodeWorld({
   log = silentLogger,
   services = {},
   engineMain = ENGINE_MAIN,
+  credentials = { kind: "static", accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
+  env = process.env,
 }: NodeWorldOptions): Promise<NodeWorld> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), "bucketmount-node-")));
   const stateDir = join(dir, "state");
   const engineLogFd = openSync(join(dir, "engines.log"), "a");
-  const { endpoint, region, accessKeyId, secretAccessKey } = s3;
+  const { endpoint, region } = s3;
   const config: NodeConfig = {
     nodeId: "test-node",
     stateDir,
     defaults: {
       endpoint,
       region,
-      credentials: { kind: "static", accessKeyId, secretAccessKey },
+      credentials,
       cacheSizeBytes: 256 << 20,
       logLevel: "info",
     },
@@ -69,6 +75,7 @@ export async function startNodeWorld({
     mounts: { openFuseDevice, mountFuse, setReadAhead, bindMount, unmount, setImmutable },
     log,
     engineLogFd,
+    env,
   };
   const serve = (): Promise<CsiServer> => {
     return startCsiServer({ endpoint: join(dir, "csi.sock"), services: { ...createNodeServices(config).services, ...services }, log });
