@@ -153,7 +153,10 @@ export interface BucketAdmin extends BucketSettings {
     options?: CallOptions,
   ): Promise<readonly VersionDeleteFailure[]>;
 
-  /** A page of unfinished multipart uploads, of all keys or those with the prefix. A page may be empty and not the last. */
+  /**
+   * A page of unfinished multipart uploads, of all keys or those with the prefix. A page may be empty and not the last. Who wants all of them
+   * lists again until there are none: some servers' pages pass over uploads of a key that has several.
+   */
   listUploads(
     bucket: string,
     query?: { readonly prefix?: string; readonly cursor?: UploadCursor | undefined; readonly maxUploads?: number },
@@ -171,7 +174,10 @@ export interface BucketAdmin extends BucketSettings {
     body: Uint8Array,
     options?: CallOptions & { readonly ifNoneMatch?: "*"; readonly contentType?: string; readonly storageClass?: string },
   ): Promise<{ readonly etag: Etag }>;
-  /** Copies an object of any size inside the bucket, with headers, metadata and storage class; a missing source is `not_found`. */
+  /**
+   * Copies an object of any size inside the bucket, with headers, metadata and storage class. `not_found` means that there is no source;
+   * one that is there and that the store cannot copy is `not_implemented`.
+   */
   copyObject(bucket: string, source: string, target: string, options?: CallOptions): Promise<void>;
 
   /** Closes connections. */

@@ -50,6 +50,12 @@ const TRAITS: Readonly<Record<ServerKind | "memory", StoreTraits>> = {
     // Refused with XMinioInvalidObjectName.
     refusedKeys: ["odd/a//b", "odd/./a", "odd/a/../b", "odd/back\\slash"],
   },
+  moto: {
+    ...EXACT,
+    abilities: { ...ALL, copySourceIfMatch: false, copyIfNoneMatch: false, listMetadata: false },
+    // It answers 500 when an upload is completed that was ended.
+    abort: false,
+  },
 };
 
 objectStoreContract("memory", async () => ({ ...newMemory(), stop: async () => undefined }), TRAITS.memory);

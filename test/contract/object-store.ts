@@ -315,12 +315,15 @@ function multipart({ store, traits }: Suite): void {
   });
 
   const abort = traits.abort ? it : it.skip;
-  abort(`\`abortUpload\` ends an upload; again is success${traits.abort ? "" : " (not here: the server has no such call)"}`, async () => {
-    const upload = await store().beginUpload("parts/aborted");
-    const part = await store().uploadPart(upload, 1, Buffer.from("x"));
-    await store().abortUpload(upload);
-    await store().abortUpload(upload);
-    await fails(store().completeUpload(upload, [part]), "not_found");
-    await fails(store().head("parts/aborted"), "not_found");
-  });
+  abort(
+    `\`abortUpload\` ends an upload; again is success${traits.abort ? "" : " (not here: the server has no such call, or cannot tell afterwards)"}`,
+    async () => {
+      const upload = await store().beginUpload("parts/aborted");
+      const part = await store().uploadPart(upload, 1, Buffer.from("x"));
+      await store().abortUpload(upload);
+      await store().abortUpload(upload);
+      await fails(store().completeUpload(upload, [part]), "not_found");
+      await fails(store().head("parts/aborted"), "not_found");
+    },
+  );
 }

@@ -21,7 +21,7 @@ export interface StoreTraits {
   readonly unicodeMetadata: boolean;
   /** A directory's empty object can be copied. */
   readonly copiesMarkers: boolean;
-  /** AbortMultipartUpload is there. */
+  /** AbortMultipartUpload is there, and an upload that it ended is not_found afterwards. */
   readonly abort: boolean;
 }
 
