@@ -17,6 +17,11 @@ const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** The name by which mount(8) calls us for fstab's type `bucketmount`. */
 const MOUNT_HELPER = "mount.bucketmount";
 
+/** libfuse's mount.fuse, which mount(8) calls to remount what is of type `fuse.bucketmount`, calls us as `bucketmount s3://BUCKET DIR -o ...`. */
+function isMountHelper(script: string, args: readonly string[]): boolean {
+  return basename(script) === MOUNT_HELPER || (args[0]?.startsWith("s3://") ?? false);
+}
+
 const context: ProcessContext = {
   env: process.env,
   self: { file: process.execPath, args: [...process.execArgv, fileURLToPath(import.meta.url)] },
@@ -34,9 +39,14 @@ async function main([, script = "", ...args]: readonly string[]): Promise<number
   }
   keepHeapSmall();
   const { runProgram } = await import("./program.ts");
-  if (basename(script) !== MOUNT_HELPER) return runProgram(args, context);
+  if (!isMountHelper(script, args)) return runProgram(args, context);
   const { mountArguments } = await import("./mount-helper.ts");
-  return runProgram(mountArguments(args), context);
+  const { remount, remountRequest } = await import("./remount.ts");
+  const translated = mountArguments(args);
+  const request = remountRequest(translated);
+  if (request === undefined) return runProgram(translated, context);
+  remount(request);
+  return 0;
 }
 
 process.exit(

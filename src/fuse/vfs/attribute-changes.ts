@@ -16,6 +16,7 @@ import { shownToGroup } from "./group-view.ts";
 import type { Inode } from "./inode.ts";
 import { attributesOf, storedMetadata } from "./inode-attributes.ts";
 import { directoryKey } from "./key-names.ts";
+import type { Lookup } from "./lookup.ts";
 import { PERMISSIONS, S_IFMT, withoutPrivileges } from "./mode.ts";
 import { type Attributes, METADATA_LIMIT_BYTES, metadataBytes } from "./object-metadata.ts";
 import type { Uploads } from "./uploads.ts";
@@ -26,11 +27,13 @@ export class AttributeChanges {
   readonly #context: VfsContext;
   readonly #files: Files;
   readonly #uploads: Uploads;
+  readonly #lookup: Lookup;
 
-  constructor(context: VfsContext, files: Files, uploads: Uploads) {
+  constructor(context: VfsContext, parts: { files: Files; uploads: Uploads; lookup: Lookup }) {
     this.#context = context;
-    this.#files = files;
-    this.#uploads = uploads;
+    this.#files = parts.files;
+    this.#uploads = parts.uploads;
+    this.#lookup = parts.lookup;
   }
 
   /** Applies setattr's changes. The size first: what follows then rides on the upload that it may cause. */
@@ -78,6 +81,7 @@ export class AttributeChanges {
   }
 
   async #store(inode: Inode, attributes: Attributes): Promise<void> {
+    await this.#lookup.complete(inode);
     const waiting = inode.content?.writers !== undefined && inode.content.writers > 0;
     this.#take(inode, attributes);
     if (inode.detached) return;

@@ -14,7 +14,7 @@ import { shownToGroup } from "./group-view.ts";
 import { Handles } from "./handles.ts";
 import type { Inode } from "./inode.ts";
 import { attrOf } from "./inode-attributes.ts";
-import { NAME_MAX } from "./key-names.ts";
+import { checkLength, NAME_MAX } from "./key-names.ts";
 import { Lookup } from "./lookup.ts";
 import { O_EXCL, PERMISSIONS, S_IFREG } from "./mode.ts";
 import { Names } from "./names.ts";
@@ -47,7 +47,7 @@ export class BucketFileSystem implements FileSystem {
     const lookup = new Lookup(context);
     const uploads = new Uploads(context);
     const files = new Files(context, this.#handles, lookup, uploads);
-    const attributes = new AttributeChanges(context, files, uploads);
+    const attributes = new AttributeChanges(context, { files, uploads, lookup });
     const names = new Names(context, { lookup, files, attributes, uploads });
     this.#rename = new Rename(context, { lookup, files, names, uploads });
     this.#streams = new DirectoryStreams(context, this.#handles, lookup, (inode) => this.#entry(inode));
@@ -106,6 +106,7 @@ export class BucketFileSystem implements FileSystem {
   }
 
   async lookup(parent: NodeId, name: string): Promise<Entry | MissingEntry> {
+    checkLength(name);
     const directory = this.#inode(parent);
     const inode = await this.#lookup.find(directory, name);
     return inode === undefined ? { node: 0, entryTtlMs: this.#context.options.metadataTtlMs } : this.#give(inode);

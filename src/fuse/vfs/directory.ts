@@ -32,6 +32,8 @@ export interface Listing {
   readonly at: number;
 }
 
+const COUNT_UP_TO = 1000;
+
 export class Directory<Node extends Placed> {
   readonly children = new Map<string, Child<Node>>();
   /** When a complete listing was last taken in, ms; 0: never. */
@@ -44,6 +46,7 @@ export class Directory<Node extends Placed> {
   marker: ListedObject | null | undefined;
   /** A listing under way, shared by all who need one. */
   listing: Promise<void> | undefined;
+  #isWhole = false;
   #changes = 0;
   readonly #changedAt = new Map<string, number>();
   readonly #underWay = new Map<string, number>();
@@ -83,6 +86,20 @@ export class Directory<Node extends Placed> {
     return child;
   }
 
+  /** How many directories are in it; undefined while it was not seen whole, or is too large to count them at each stat(2). */
+  subdirectories(): number | undefined {
+    if (!this.#isWhole || this.children.size > COUNT_UP_TO) return undefined;
+    let count = 0;
+    for (const { prefix } of this.children.values()) if (prefix) count += 1;
+    return count;
+  }
+
+  /** It was just made: nothing is in it, and nothing has to be asked about names in it. */
+  beginEmpty(at: number): void {
+    this.listedAt = at;
+    this.#isWhole = true;
+  }
+
   /** Takes a listing in. Answers the inodes whose names are gone from the bucket, for the caller to detach. */
   merge(listing: Listing): Node[] {
     for (const [name, object] of listing.objects) this.#update(name, object, listing.prefixes.has(name), listing.since);
@@ -91,6 +108,7 @@ export class Directory<Node extends Placed> {
     const gone = this.#removeAbsent(listing);
     this.listedAt = listing.at;
     this.listings += 1;
+    this.#isWhole = true;
     for (const [name, change] of this.#changedAt) if (change <= listing.since) this.#changedAt.delete(name);
     return gone;
   }

@@ -46,6 +46,7 @@ export class Files {
   openInode(inode: Inode, flags: number): Promise<Opened> {
     return inode.lock.run(async () => {
       try {
+        if (wantsWrite(flags)) await this.#lookup.complete(inode);
         const content = await openContent(this.#context, inode, { write: wantsWrite(flags), truncate: (flags & O_TRUNC) !== 0 });
         return this.#opened(inode, content, flags);
       } catch (error) {
@@ -64,6 +65,7 @@ export class Files {
   openNew(inode: Inode, flags: number): Promise<Opened> {
     return inode.lock.run(async () => {
       inode.content = newContent(this.#context, (flags & O_EXCL) !== 0);
+      takeTimes(inode, inode.content);
       recordDirty(this.#context, inode);
       return this.#opened(inode, inode.content, flags);
     });
@@ -233,6 +235,12 @@ export class Files {
     if (mode !== 0 && mode !== FALLOC_FL_KEEP_SIZE) throw new DriverError("unsupported", "this mode of fallocate is not supported");
     if (mode === 0 && offset + length > dirty.stat().size) await this.truncate(inode, offset + length);
   }
+}
+
+/** A new file's times are its spool file's from the first moment: what stat(2) shows first is what stays. */
+function takeTimes(inode: Inode, { dirty }: OpenContent): void {
+  const mtime = dirty?.stat().mtime;
+  if (mtime !== undefined && inode.attributes !== undefined) inode.attributes = { ...inode.attributes, atime: mtime, mtime, ctime: mtime };
 }
 
 function contentOf(inode: Inode): OpenContent {

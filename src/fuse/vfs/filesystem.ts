@@ -121,7 +121,10 @@ export interface FileSystem {
   setattr(node: NodeId, changes: AttrChanges, handle: HandleId | undefined, caller: Caller): Promise<AttrReply>;
   readlink(node: NodeId, caller: Caller): Promise<string>;
   symlink(parent: NodeId, name: string, target: string, caller: Caller): Promise<Entry>;
-  /** `mode` has the type bits; regular files, fifos and sockets. `umask` is already applied by the kernel unless DONT_MASK. */
+  /**
+   * `mode` has the type bits: regular files, fifos, sockets, devices. `rdev` is as stat(2) of Linux packs it into 32 bits.
+   * Who may make a device the kernel has checked, and it has applied the umask.
+   */
   mknod(parent: NodeId, name: string, mode: number, rdev: number, caller: Caller): Promise<Entry>;
   mkdir(parent: NodeId, name: string, mode: number, caller: Caller): Promise<Entry>;
   unlink(parent: NodeId, name: string, caller: Caller): Promise<void>;

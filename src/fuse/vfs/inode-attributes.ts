@@ -24,8 +24,7 @@ export function attrOf(inode: Inode): Attr {
     size,
     blocks: now?.blocks ?? Math.ceil(size / BLOCK_BYTES),
     mode,
-    // 1 for directories too: "not counted", which keeps find(1) from taking it for "no subdirectories".
-    nlink: inode.detached ? 0 : 1,
+    nlink: linksOf(inode),
     uid,
     gid,
     rdev,
@@ -34,6 +33,15 @@ export function attrOf(inode: Inode): Attr {
     mtime,
     ctime: now !== undefined && inode.content?.dirty?.changed() ? later(now.ctime, attributes.ctime) : attributes.ctime,
   };
+}
+
+/**
+ * Of a directory: 2 and one for each subdirectory once it was seen whole; before that 1, which find(1) and others know as "not counted".
+ */
+function linksOf(inode: Inode): number {
+  if (inode.detached) return 0;
+  const subdirectories = inode.kind === "dir" ? inode.directory?.subdirectories() : undefined;
+  return subdirectories === undefined ? 1 : 2 + subdirectories;
 }
 
 function later(a: Timespec, b: Timespec): Timespec {

@@ -26,6 +26,8 @@ export interface Version {
   readonly lastModified: number;
   readonly headers: ObjectHeaders;
   readonly metadata: UserMetadata;
+  /** A listing told of it (MinIO's): of the headers only Content-Type is known. Before a request that replaces them, HEAD must be asked. */
+  readonly listed?: true;
 }
 
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();

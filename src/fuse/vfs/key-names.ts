@@ -18,9 +18,14 @@ export function isShowable(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !name.includes("\0") && Buffer.byteLength(name) <= NAME_MAX;
 }
 
+/** Throws for names that no directory of Linux holds. (FUSE itself takes up to 1,024 bytes.) */
+export function checkLength(name: string): void {
+  if (Buffer.byteLength(name) > NAME_MAX) throw new DriverError("name_too_long", `the name is longer than ${NAME_MAX} bytes`);
+}
+
 /** Throws for names that cannot become part of a key. */
 export function checkName(name: string): void {
-  if (Buffer.byteLength(name) > NAME_MAX) throw new DriverError("name_too_long", `the name is longer than ${NAME_MAX} bytes`);
+  checkLength(name);
   // A lone surrogate stands for a byte that is not UTF-8; S3's keys are UTF-8.
   if (!name.isWellFormed()) throw new DriverError("bad_argument", "the name is not valid UTF-8, which S3 keys must be");
 }

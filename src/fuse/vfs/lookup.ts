@@ -88,6 +88,16 @@ export class Lookup {
     this.apply(inode, key === "" ? undefined : await this.#head(key));
   }
 
+  /** Makes all headers of the inode's version known, before a request that replaces them: a listing shows only some. */
+  async complete(inode: Inode): Promise<void> {
+    const { version } = inode;
+    if (!version?.listed) return;
+    const key = pathKey(this.#context.options.prefix, inode);
+    const whole = await this.#head(key);
+    // Another version by now: the request's own condition will find out.
+    if (inode.version === version && whole?.etag === version.etag) inode.version = whole;
+  }
+
   /** Lists the directory whole (all pages) unless a listing within the TTL is there. */
   async listAll(inode: Inode): Promise<InodeDirectory> {
     const directory = this.directoryOf(inode);
@@ -207,7 +217,8 @@ export class Lookup {
       return this.#confirm(parent, inode);
     }
     const { attrs } = this.#context;
-    const version: Version | undefined = versionFromListing(object) ?? attrs.get(object.key, object);
+    // HEAD tells more than the listings that show metadata do.
+    const version: Version | undefined = attrs.get(object.key, object) ?? versionFromListing(object);
     return version === undefined ? undefined : this.#place(parent, child, { ...version, lastModified: object.lastModified });
   }
 
@@ -340,5 +351,5 @@ export function isSameVersion(held: Version, listed: ListedObject): boolean {
 function versionFromListing({ details, etag, size, lastModified }: ListedObject): Version | undefined {
   if (details === undefined) return undefined;
   const headers = details.contentType === undefined ? {} : { contentType: details.contentType };
-  return { etag, size, lastModified, headers, metadata: details.metadata };
+  return { etag, size, lastModified, headers, metadata: details.metadata, listed: true };
 }

@@ -11,7 +11,7 @@ import type { Inode, InodeDirectory } from "./inode.ts";
 import { attributesOf, storedMetadata, touch } from "./inode-attributes.ts";
 import { checkName, childKey, directoryKey, isShowable, pathKey } from "./key-names.ts";
 import { isReserved, type Lookup } from "./lookup.ts";
-import { kindOf, PERMISSIONS, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "./mode.ts";
+import { kindOf, PERMISSIONS, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "./mode.ts";
 import type { Uploads } from "./uploads.ts";
 
 export class Names {
@@ -82,8 +82,7 @@ export class Names {
     await this.checkFree(parent, name);
     const inode = this.make(parent, name, S_IFDIR | (mode & PERMISSIONS), caller);
     await this.#announced(inode, () => this.#attributes.putMarker(inode));
-    // Just made, so it is known to be empty: nothing has to be asked about names in it.
-    this.#lookup.directoryOf(inode).listedAt = this.#context.clock.now();
+    this.#lookup.directoryOf(inode).beginEmpty(this.#context.clock.now());
     return inode;
   }
 
@@ -100,7 +99,6 @@ export class Names {
   async mknod(parent: Inode, name: string, mode: number, rdev: number, caller: Caller): Promise<Inode> {
     await this.checkFree(parent, name);
     const type = mode & S_IFMT;
-    if (type === S_IFCHR || type === S_IFBLK) throw new DriverError("not_permitted", "device nodes are not supported");
     const inode = this.make(parent, name, (type === 0 ? S_IFREG : type) | (mode & PERMISSIONS), caller, rdev);
     await this.#announced(inode, () => this.#putObject(inode, new Uint8Array(0)));
     return inode;

@@ -18,7 +18,7 @@ import { attributesOf, touch } from "./inode-attributes.ts";
 import { childKey, directoryKey, pathKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
 import { type Names, removeName } from "./names.ts";
-import { withTimes } from "./object-metadata.ts";
+import { type Attributes, withTimes } from "./object-metadata.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** Copies of one directory's rename in flight. */
@@ -38,6 +38,13 @@ interface Listed {
   readonly key: string;
   readonly size: number;
   readonly etag: Etag;
+}
+
+interface TreeMove {
+  readonly oldPrefix: string;
+  readonly newPrefix: string;
+  /** The directory's own attributes from now on. */
+  readonly renamed: Attributes;
 }
 
 interface Copied {
@@ -120,6 +127,7 @@ export class Rename {
     if (replaced !== undefined) await this.#files.keepForOpenHandles(replaced);
     // What a writer has not fetched yet of the version it changes is about to leave its key.
     await inode.content?.dirty?.fill();
+    await this.#lookup.complete(inode);
     const before = inode.version;
     // Of an upload whose answer was lost.
     const isLeft = !before && (await this.#uploads.objectOf(inode, oldKey)) !== undefined;
@@ -228,9 +236,12 @@ export class Rename {
     const newPrefix = `${childKey(options.prefix, to, newName)}/`;
     const keys = await this.#keysBelow(oldPrefix);
     const held = this.#versionsBelow(inode, keys);
-    const copies = await this.#copyAll(keys, oldPrefix, newPrefix);
+    await this.#lookup.ensureAttributes(inode);
+    const renamed = { ...attributesOf(inode), ctime: this.#names.now() };
+    const copies = await this.#copyAll(keys, { oldPrefix, newPrefix, renamed });
     this.#shift(move);
     this.#complete(move);
+    inode.attributes = renamed;
     for (const [key, { result }] of copies) {
       const file = held.get(key);
       if (file !== undefined) this.#follow(file, key, newPrefix + key.slice(oldPrefix.length), result);
@@ -282,13 +293,14 @@ export class Rename {
   }
 
   /** All or nothing as far as the bucket allows: when a copy fails, the copies that were made are removed again. */
-  async #copyAll(keys: readonly Listed[], oldPrefix: string, newPrefix: string): Promise<Map<string, Copied>> {
+  async #copyAll(keys: readonly Listed[], { oldPrefix, newPrefix, renamed }: TreeMove): Promise<Map<string, Copied>> {
     const copies = new Map<string, Copied>();
     let next = 0;
     const worker = async () => {
       for (let item = keys[next++]; item !== undefined; item = keys[next++]) {
         const target = newPrefix + item.key.slice(oldPrefix.length);
-        copies.set(item.key, { target, result: await this.#copy(item.key, item.size, target) });
+        const times = item.key === oldPrefix ? renamed : undefined;
+        copies.set(item.key, { target, result: await this.#copy(item.key, item.size, target, times) });
       }
     };
     const results = await Promise.allSettled(Array.from({ length: PARALLEL_COPIES }, worker));
@@ -299,11 +311,11 @@ export class Rename {
   }
 
   /** versitygw refuses to copy a key that ends in "/"; a marker is empty, so it is as good to put it anew. */
-  async #copy(source: string, size: number, target: string): Promise<PutResult> {
+  async #copy(source: string, size: number, target: string, times?: Attributes): Promise<PutResult> {
     const { store } = this.#context;
     if (size === 0 && source.endsWith("/")) {
       const { headers, metadata } = await store.head(source);
-      return store.put(target, new Uint8Array(0), { headers, metadata });
+      return store.put(target, new Uint8Array(0), { headers, metadata: times === undefined ? metadata : withTimes(metadata, times) });
     }
     return store.copy(source, target, { sourceSize: size });
   }

@@ -51,6 +51,15 @@ export const attributes: Checks = {
     expect(closed.mtime).toEqual(written.mtime);
     expect(closed.ctime).toEqual(written.ctime);
   },
+  "a new file shows the same times before and after its close": async ({ user, letTimePass }) => {
+    const file = await user.open("f", O_WRONLY | O_CREAT);
+    const { mtime, ctime, atime } = await file.stat();
+    await file.close();
+    expect(await user.stat("f")).toMatchObject({ mtime, ctime, atime });
+    letTimePass();
+    await user.setattr("f", { atime: seconds(1_000_000_000) });
+    expect(await user.stat("f")).toMatchObject({ mtime, atime: seconds(1_000_000_000) });
+  },
   "an open for writing that writes nothing leaves the mtime": async ({ user, letTimePass }) => {
     await user.writeFile("f", "x");
     await user.setattr("f", { mtime: seconds(1_000_000_000) });

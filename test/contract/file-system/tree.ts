@@ -52,6 +52,35 @@ export const tree: Checks = {
     expect(await user.text("b/g")).toBe("content");
     expect((await user.stat("b/g")).mode & 0o7777).toBe(0o600);
   },
+  "rename moves the ctime and leaves the mtime, of files and directories": async ({ user, letTimePass }) => {
+    const old = { sec: 1_000_000_000, nsec: 7 };
+    await user.mkdir("d");
+    await user.writeFile("f", "x");
+    for (const [from, to] of [
+      ["d", "e"],
+      ["f", "g"],
+    ] as const) {
+      await user.setattr(from, { mtime: old, ctime: old });
+      await user.rename(from, to);
+      for (const again of [false, true]) {
+        if (again) letTimePass();
+        const { mtime, ctime } = await user.stat(to);
+        expect(mtime).toEqual(old);
+        expect(ctime.sec).toBeGreaterThan(old.sec);
+      }
+    }
+  },
+  "a directory counts its subdirectories as links": async ({ user }) => {
+    await user.mkdir("a");
+    await user.mkdir("b");
+    await user.mkdir("a/d");
+    await user.writeFile("a/f", "x");
+    expect([(await user.stat("a")).nlink, (await user.stat("b")).nlink]).toEqual([3, 2]);
+    await user.rename("a/d", "b/d");
+    expect([(await user.stat("a")).nlink, (await user.stat("b")).nlink]).toEqual([2, 3]);
+    await user.rmdir("b/d");
+    expect((await user.stat("b")).nlink).toBe(2);
+  },
   "rename keeps the node of the file": async ({ user }) => {
     await user.writeFile("a", "content");
     const before = await user.stat("a");
@@ -137,18 +166,24 @@ export const tree: Checks = {
     expect(await user.text("e/fresh")).toBe("fresh!");
     expect(await user.exists("d")).toBe(false);
   },
-  "mknod makes an empty regular file, and refuses devices": async ({ user, fs }) => {
+  "mknod makes an empty regular file": async ({ user, fs }) => {
     const { parent } = await user.place("x");
     await fs.mknod(parent, "f", 0o100640, 0, user.caller);
     expect(await user.stat("f")).toMatchObject({ mode: 0o100640, size: 0 });
-    expect(await faultOf(fs.mknod(parent, "dev", 0o020600, 259, user.caller))).toBe("not_permitted");
     expect(await faultOf(fs.mknod(parent, "f", 0o100640, 0, user.caller))).toBe("exists");
   },
-  "mknod makes a fifo that stays one": async ({ user, fs, letTimePass }) => {
+  "mknod makes fifos, sockets and devices that stay what they are": async ({ user, fs, letTimePass }) => {
     const { parent } = await user.place("x");
-    await fs.mknod(parent, "p", 0o010600, 0, user.caller);
-    letTimePass();
-    expect((await user.stat("p")).mode).toBe(0o010600);
+    for (const [name, mode, rdev] of [
+      ["fifo", 0o010600, 0],
+      ["socket", 0o140700, 0],
+      ["block", 0o060660, 0x801],
+      ["char", 0o020666, 0x4_0000_105],
+    ] as const) {
+      await fs.mknod(parent, name, mode, rdev, user.caller);
+      letTimePass();
+      expect(await user.stat(name)).toMatchObject({ mode, rdev, size: 0 });
+    }
   },
   "hard links are refused": async ({ user, fs }) => {
     await user.writeFile("f", "x");
@@ -177,6 +212,7 @@ export const tree: Checks = {
     expect(await user.readdir("")).toEqual([longest]);
     expect(await user.text(longest)).toBe("x");
     expect(await faultOf(user.writeFile(`${longest}y`, "x"))).toBe("name_too_long");
+    expect(await faultOf(user.stat(`${longest}y`))).toBe("name_too_long");
     expect(await faultOf(user.mkdir(`${longest}y`))).toBe("name_too_long");
     expect(await faultOf(user.rename(longest, `${longest}y`))).toBe("name_too_long");
   },

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { FailingObjectStore } from "../../../support/failing-object-store.ts";
 import { faultOf, O_CREAT, O_RDWR, O_WRONLY } from "../../../support/kernel-user.ts";
 import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
-import { METADATA_TTL_MS, VfsWorld } from "../../../support/vfs-world.ts";
+import { ManualClock, METADATA_TTL_MS, VfsWorld } from "../../../support/vfs-world.ts";
 
 /** More than is read ahead at once, so that its end is still in the bucket only. */
 const LARGE = Buffer.alloc(48 << 20, "0123456789abcdef");
@@ -147,5 +147,40 @@ describe("Rename when the store fails", () => {
     expect(await world.user.readdir("")).toEqual(["d"]);
     await world.user.rename("d", "e");
     expect(await world.user.text("e/f3")).toBe("3");
+  });
+});
+
+describe("Rename of what somebody else uploaded", () => {
+  it("keeps the mtime that was shown, all headers and metadata, and gives no owner", async () => {
+    for (const listMetadata of [false, true]) {
+      const clock = new ManualClock(1_700_000_000_000);
+      const store = new MemoryObjectStore({ clock, listMetadata });
+      const headers = { contentType: "text/x", cacheControl: "no-store" };
+      await store.put("f", Buffer.from("content"), { headers, metadata: { theirs: "kept" } });
+      clock.advance(5_000);
+      await using world = await VfsWorld.open({ store, clock });
+      const { mtime } = await world.user.stat("f");
+      clock.advance(5_000);
+      await world.user.rename("f", "g");
+      clock.advance(METADATA_TTL_MS * 10);
+      expect(await world.user.stat("g")).toMatchObject({ mtime, uid: 500, mode: 0o100644 });
+      const { headers: after, metadata } = await store.head("g");
+      expect(after).toMatchObject(headers);
+      expect(metadata).toEqual({ theirs: "kept", mtime: "1700000000", ctime: "1700000010" });
+    }
+  });
+});
+
+describe("Headers that a listing with metadata does not show", () => {
+  it("stay through a change of attributes and an overwrite", async () => {
+    const store = new MemoryObjectStore({ listMetadata: true });
+    const headers = { contentType: "text/x", cacheControl: "no-store" };
+    for (const key of ["a", "b"]) await store.put(key, Buffer.from("content"), { headers });
+    await using world = await VfsWorld.open({ store });
+    await world.user.setattr("a", { mode: 0o600 });
+    const file = await world.user.open("b", O_WRONLY);
+    await file.write(0, "CON");
+    await file.close();
+    for (const key of ["a", "b"]) expect((await store.head(key)).headers).toMatchObject(headers);
   });
 });
