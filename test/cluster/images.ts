@@ -1,4 +1,5 @@
 /** The images that the cluster's pods ask for: made from what is here, loaded under the names of the registries' ones. */
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -26,25 +27,35 @@ export async function loadImages(cluster: Cluster): Promise<void> {
   const root = rootTree(cluster);
   await rm(root, { recursive: true, force: true });
   makeRootTree(root);
-  await load(cluster, `IMAGE_USER=${IMAGE_USER} ${tool("dir", `${REPOSITORY}:${TAGS.first}`, root, ...ENTRY_POINT, "--", "--help")}`);
+  await load(cluster, `IMAGE_USER=${IMAGE_USER} ${imageTool("dir", `${REPOSITORY}:${TAGS.first}`, root, ...ENTRY_POINT, "--", "--help")}`);
   await cluster.inside(["ctr", "-n", "k8s.io", "images", "tag", "--force", `${REPOSITORY}:${TAGS.first}`, `${REPOSITORY}:${TAGS.second}`]);
   const provisioner = join(toolsFolder(), "csi-provisioner");
-  await load(cluster, tool("bin", "registry.k8s.io/sig-storage/csi-provisioner:v6.3.0", provisioner));
-  await load(cluster, tool("busybox", BUSYBOX));
+  await load(cluster, imageTool("bin", "registry.k8s.io/sig-storage/csi-provisioner:v6.3.0", provisioner));
+  await load(cluster, imageTool("busybox", BUSYBOX));
 }
 
 /** Makes an image of Debian packages, once a work folder. `setUp` is a shell script that runs in its root folder. */
 export async function loadDebianImage(cluster: Cluster, tag: string, packages: readonly string[], setUp: string): Promise<void> {
   const root = join(cluster.work, tag.replaceAll(/[^a-z0-9.-]/g, "_"));
   if (existsSync(root)) return;
-  await cluster.shell(`${tool("debian", root, ...packages)} && cd "${root}" && ${setUp}`);
-  await load(cluster, tool("dir", tag, root));
+  outside(`${imageTool("debian", root, ...packages)} && cd "${root}" && ${setUp}`);
+  await load(cluster, imageTool("dir", tag, root));
 }
 
-function tool(...words: readonly string[]): string {
+/** A command line of image.sh. */
+export function imageTool(...words: readonly string[]): string {
   return ["bash", IMAGE_TOOL, ...words].map((word) => `'${word}'`).join(" ");
 }
 
 async function load(cluster: Cluster, make: string): Promise<void> {
-  await cluster.shell(`${make} > "$0.tar"; ctr -n k8s.io images import "$0.tar"; rm "$0.tar"`.replaceAll("$0", `${cluster.work}/loading`));
+  const archive = join(cluster.work, "loading.tar");
+  outside(`${make} > "${archive}"`);
+  await cluster.inside(["ctr", "-n", "k8s.io", "images", "import", archive]);
+  await rm(archive);
+}
+
+/** Runs a command line on the machine, not in the cluster: from there nothing is to be had. */
+function outside(script: string): void {
+  const { status, stderr } = spawnSync("bash", ["-ec", script], { encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] });
+  if (status !== 0) throw new Error(`${script}: exit code ${status}\n${stderr.slice(-3000)}`);
 }

@@ -7,6 +7,7 @@ export interface KubeObject {
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly uid: string; readonly deletionTimestamp?: string };
   readonly spec?: {
     readonly volumeName?: string;
+    readonly completions?: number;
     readonly claimRef?: { readonly name: string; readonly namespace: string };
     readonly containers?: readonly { readonly image: string }[];
   };
@@ -16,6 +17,7 @@ export interface KubeObject {
     readonly containerStatuses?: readonly { readonly ready: boolean; readonly restartCount: number }[];
     readonly succeeded?: number;
     readonly failed?: number;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
   };
 }
 

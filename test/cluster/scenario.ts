@@ -25,7 +25,7 @@ export function useScenario(namespace: string): Scenario {
   });
   afterAll(async () => {
     store.close();
-    await kubectl.remove("namespace", namespace);
+    if (namespace !== "default") await kubectl.remove("namespace", namespace);
   });
   return { cluster, kubectl, store };
 }
