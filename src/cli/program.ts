@@ -119,6 +119,8 @@ function pluginCommand(name: string, context: ProcessContext): Command {
     .option("--path-style", "put the bucket into the URL's path; default for endpoints other than AWS's")
     .option("--ca-file <path>", "PEM file of further certificate authorities; default AWS_CA_BUNDLE")
     .option("--driver-name <name>", "default s3.csi.bucketmount.dev")
+    .option("--http-endpoint <host:port>", "serve /healthz, /readyz and /metrics there, over plain HTTP")
+    .option("--kube-events", "record Kubernetes Events on pods and claims (in a cluster, or with KUBECONFIG)")
     .addOption(new Option("--log-level <level>").choices(["error", "warn", "info", "debug"]).default("info"));
 }
 

@@ -12,10 +12,10 @@ import type { StoreHealth } from "./store-health.ts";
 export interface HealthOptions {
   /** Of the CSI socket. */
   readonly socketPath: string;
-  /** Absent where nobody can be asked: no store is configured for the driver itself. */
-  readonly store?: (() => Promise<StoreHealth>) | undefined;
-  /** True: without its store it is not ready. */
-  readonly needsStore: boolean;
+  /** What to tell of stores; absent, or undefined, where nobody can be asked: no store is configured and no volume mounted. */
+  readonly stores?: (() => Promise<StoreHealth | undefined>) | undefined;
+  /** Without it the plugin is not ready; absent where it does without. */
+  readonly neededStore?: (() => Promise<StoreHealth>) | undefined;
   /** False: it is about to end. */
   readonly serving: () => boolean;
   readonly probeMs?: number;
@@ -29,7 +29,7 @@ export interface Health {
 /** Its own store may take 2 s to be found missing, and a busy machine some more. */
 const PROBE_MS = 5_000;
 
-export function createHealth({ socketPath, store, needsStore, serving, probeMs = PROBE_MS }: HealthOptions): Health {
+export function createHealth({ socketPath, stores, neededStore, serving, probeMs = PROBE_MS }: HealthOptions): Health {
   const probes = new SingleFlight<"probe", string | undefined>();
   const pluginTrouble = () =>
     probes.run("probe", () =>
@@ -40,7 +40,7 @@ export function createHealth({ socketPath, store, needsStore, serving, probeMs =
     );
   return {
     async healthz() {
-      const [trouble, health] = await Promise.all([pluginTrouble(), store?.()]);
+      const [trouble, health] = await Promise.all([pluginTrouble(), stores?.()]);
       const detail = [trouble, health?.detail].filter((text) => text !== undefined).join("; ");
       return jsonAnswer(trouble === undefined ? 200 : 503, {
         plugin: trouble === undefined ? "ok" : "down",
@@ -50,7 +50,7 @@ export function createHealth({ socketPath, store, needsStore, serving, probeMs =
     },
     async readyz() {
       if (!serving()) return jsonAnswer(503, { ready: false, detail: "the plugin ends" });
-      const health = needsStore ? await store?.() : undefined;
+      const health = await neededStore?.();
       if (health?.up === false) return jsonAnswer(503, { ready: false, detail: health.detail });
       return jsonAnswer(200, { ready: true });
     },

@@ -24,8 +24,7 @@ async function serve(more: Partial<Handlers> = {}): Promise<string> {
   return server.socketPath;
 }
 
-const health = (socketPath: string, more: Partial<HealthOptions> = {}) =>
-  createHealth({ socketPath, needsStore: true, serving: () => true, ...more });
+const health = (socketPath: string, more: Partial<HealthOptions> = {}) => createHealth({ socketPath, serving: () => true, ...more });
 
 const up = async () => ({ up: true });
 const down = async () => ({ up: false, detail: "cannot reach http://s3. Start the store." });
@@ -37,7 +36,7 @@ test("`healthz` is well while the gRPC server answers, and knows nothing of a st
 
 test("`healthz` tells a store that is down from a plugin that is, and stays alive", async () => {
   const socketPath = await serve();
-  const [well, ill] = [await health(socketPath, { store: up }).healthz(), await health(socketPath, { store: down }).healthz()];
+  const [well, ill] = [await health(socketPath, { stores: up }).healthz(), await health(socketPath, { stores: down }).healthz()];
   expect([well.status, JSON.parse(well.body)]).toEqual([200, { plugin: "ok", store: "ok" }]);
   expect([ill.status, JSON.parse(ill.body)]).toEqual([
     200,
@@ -51,7 +50,7 @@ test("`healthz` takes a driver that says it is not ready for alive: nothing is c
 });
 
 test("`healthz` fails when nobody listens on the socket", async () => {
-  const { status, body } = await health(join(dir, "nobody.sock"), { store: up }).healthz();
+  const { status, body } = await health(join(dir, "nobody.sock"), { stores: up }).healthz();
   expect(status).toBe(503);
   expect(JSON.parse(body)).toMatchObject({ plugin: "down", store: "ok", detail: expect.stringContaining("nobody.sock does not answer") });
 });
@@ -72,14 +71,14 @@ test("`healthz` fails when the server takes the call and does not answer, and as
 
 test("`readyz` wants the store only where it is needed", async () => {
   const socketPath = await serve();
-  expect((await health(socketPath, { store: up }).readyz()).status).toBe(200);
-  const refused = await health(socketPath, { store: down }).readyz();
+  expect((await health(socketPath, { neededStore: up }).readyz()).status).toBe(200);
+  const refused = await health(socketPath, { neededStore: down }).readyz();
   expect([refused.status, JSON.parse(refused.body)]).toEqual([503, { ready: false, detail: "cannot reach http://s3. Start the store." }]);
-  expect((await health(socketPath, { store: down, needsStore: false }).readyz()).status).toBe(200);
+  expect((await health(socketPath, { stores: down }).readyz()).status).toBe(200);
   expect((await health(socketPath).readyz()).status).toBe(200);
 });
 
 test("`readyz` is not ready from the moment on at which the plugin begins to end", async () => {
   const socketPath = await serve();
-  expect((await health(socketPath, { store: up, serving: () => false }).readyz()).status).toBe(503);
+  expect((await health(socketPath, { neededStore: up, serving: () => false }).readyz()).status).toBe(503);
 });
