@@ -6,6 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { DriverError } from "#core/errors.ts";
 import { parseBytes } from "#core/options.ts";
+import { DRIVER_NAME } from "#csi/identity.ts";
 import { type CsiServer, startCsiServer } from "#csi/server.ts";
 import { createKeeperClient } from "#keeper/client.ts";
 import { serveRegistration } from "#node/registration.ts";
@@ -14,6 +15,7 @@ import { defaultCacheSize } from "./cache-folder.ts";
 import type { ControllerFlags } from "./controller.ts";
 import { kernelMounts } from "./kernel-mounts.ts";
 import { createLogger } from "./logger.ts";
+import { observeNode } from "./node-observation.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { untilStopped } from "./stop-signal.ts";
 import { findCredentials, locateStore } from "./store-settings.ts";
@@ -32,17 +34,20 @@ const STDERR_FD = 2;
 const GRACE_MS = 10_000;
 /** A keeper that is being replaced at the same time gets this long to come back. With GRACE_MS it stays below the kubelet's 30 s. */
 const LEAVE_MS = 15_000;
+/** By then the kubelet has published again whatever pods of before a reboot still need. */
+const ABANDONED_MS = 5 * 60_000;
 
 /** Resolves with the exit code after a signal. Throws when a socket cannot be served. */
 export async function runNode(flags: NodeFlags, context: ProcessContext): Promise<number> {
   const cacheSize = flags.cacheSize === undefined ? undefined : parsing(() => parseBytes(flags.cacheSize ?? "", "--cache-size"));
   const log = createLogger({ level: flags.logLevel, fd: STDERR_FD });
   const location = locateStore({ ...flags, endpoint: flags.s3Endpoint }, context.env);
-  const driverName = flags.driverName === undefined ? {} : { driverName: flags.driverName };
+  const { driverName = DRIVER_NAME } = flags;
   const stateDir = resolve(flags.stateDir);
   await makeStateDir(stateDir);
-  const { services, keeping } = createNodeServices({
-    ...{ nodeId: flags.nodeId, ...driverName, stateDir, log, env: context.env },
+  const observation = await observeNode({ flags, driverName, env: context.env, log, location, volumes: () => volumes() });
+  const { services, volumes, keeping, unsealAbandoned } = createNodeServices({
+    ...{ nodeId: flags.nodeId, driverName, stateDir, log, env: context.env, onTrouble: observation.onTrouble },
     defaults: {
       ...location,
       credentials: await findCredentials({}, "", context.env, []),
@@ -55,16 +60,26 @@ export async function runNode(flags: NodeFlags, context: ProcessContext): Promis
   });
   // First of all: whoever uses a mount of an earlier plugin waits for this.
   await keeping?.link.start();
-  const servers: CsiServer[] = [await startCsiServer({ endpoint: flags.endpoint, services, log })];
+  const servers: CsiServer[] = [await startCsiServer({ endpoint: flags.endpoint, services, log, onCall: observation.onCall })];
+  const sweep = setTimeout(() => {
+    unsealAbandoned().then(
+      (targets) => targets.length > 0 && log.info({ targets }, "the kubelet has lost these targets: their directories may be removed now"),
+      (error: unknown) => log.warn({ error }, "cannot look for targets that the kubelet has lost"),
+    );
+  }, ABANDONED_MS).unref();
   try {
     if (flags.registrationDir !== undefined) {
-      servers.push(await serveRegistration({ dir: resolve(flags.registrationDir), endpoint: flags.endpoint, ...driverName, log }));
+      servers.push(await serveRegistration({ dir: resolve(flags.registrationDir), endpoint: flags.endpoint, driverName, log }));
     }
+    await observation.serve();
     log.info({ socket: flags.endpoint, nodeId: flags.nodeId, s3: location.endpoint }, "the node plugin serves");
     log.info({ signal: await untilStopped(context) }, "the node plugin ends; its mounts stay");
+    observation.end();
     return 0;
   } finally {
+    clearTimeout(sweep);
     await Promise.all(servers.map((server) => server.close(GRACE_MS)));
+    await observation.close();
     if (keeping !== undefined && !(await keeping.link.leave(LEAVE_MS))) {
       log.error({}, "no keeper has the mounts: they end with this plugin's engines");
     }

@@ -23,11 +23,12 @@ import type {
   NodeUnstageVolumeRequest,
 } from "./messages.ts";
 import { bindFlags, isSingle, type Publication, publishVolume, unpublishVolume } from "./publish.ts";
-import { stageVolume, unstageVolume } from "./stage.ts";
+import { type StagingParts, stageVolume, unstageVolume } from "./stage.ts";
 import { planStage, type StageDefaults, viewOf } from "./stage-plan.ts";
 import { StagedVolumes, type Supervised } from "./staged-volumes.ts";
 import { volumeUsage } from "./stats.ts";
 import { canonicalPath } from "./target-path.ts";
+import { unsealAbandoned } from "./under-mount.ts";
 import { hasAttributes } from "./volume-context.ts";
 import { VolumeGate } from "./volume-gate.ts";
 import { VolumeRecords } from "./volume-records.ts";
@@ -63,6 +64,8 @@ export interface NodeServices {
   volumes(): readonly Supervised[];
   /** To be called before the services are served. Undefined without a keeper. */
   readonly keeping: Keeping | undefined;
+  /** Frees the directories of pods that the kubelet cannot unpublish any more, and answers them. */
+  unsealAbandoned(): Promise<readonly string[]>;
 }
 
 /** What the Node service can do. */
@@ -88,8 +91,21 @@ export function createNodeServices(config: NodeConfig): NodeServices {
     custody: keeping?.custody,
   });
   const parts = { staged, records, sharing: new VolumeSharing(staged, records), mounts, log };
+  const identity = createIdentityHandlers({ name: config.driverName ?? DRIVER_NAME, services: ["CONTROLLER_SERVICE"] });
+  return {
+    services: { "csi.v1.Identity": identity, "csi.v1.Node": createNodeHandlers(parts, gate, config) },
+    volumes: () => staged.all(),
+    keeping,
+    unsealAbandoned: async () =>
+      unsealAbandoned(
+        mounts,
+        (await records.all()).flatMap(({ targets }) => targets),
+      ),
+  };
+}
 
-  const node = {
+function createNodeHandlers(parts: StagingParts, gate: VolumeGate, config: NodeConfig): Handlers {
+  return {
     NodeStageVolume: async (request: NodeStageVolumeRequest): Promise<object> => {
       const volumeId = requireString(request.volumeId, "volume_id");
       const path = requirePath(request.stagingTargetPath, "staging_target_path");
@@ -127,15 +143,13 @@ export function createNodeServices(config: NodeConfig): NodeServices {
       const path = requireString(request.volumePath, "volume_path", MAX_PATH_BYTES);
       // Not a path of ours, so nothing is there.
       if (!path.startsWith("/")) throw new DriverError("not_found", `volume ${volumeId} is not mounted on "${path}"`);
-      return { usage: await volumeUsage(staged, volumeId, await canonicalPath(path)) };
+      return { usage: await volumeUsage(parts.staged, volumeId, await canonicalPath(path)) };
     },
 
     NodeGetInfo: async () => ({ nodeId: config.nodeId, maxVolumesPerNode: 0 }),
 
     NodeGetCapabilities: async () => ({ capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })) }),
   };
-  const identity = createIdentityHandlers({ name: config.driverName ?? DRIVER_NAME, services: ["CONTROLLER_SERVICE"] });
-  return { services: { "csi.v1.Identity": identity, "csi.v1.Node": node }, volumes: () => staged.all(), keeping };
 }
 
 /** The request, checked and read. */
