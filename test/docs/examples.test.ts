@@ -41,7 +41,7 @@ describe.each(EXAMPLES)("%s", (folder) => {
 
   it("claims volumes that somebody provides", () => {
     const classes = [...namesOf(manifests, "StorageClass"), ...VALUES.storageClasses.map(({ name }) => name)];
-    for (const { spec } of ofKind(manifests, "PersistentVolumeClaim") as { spec: { storageClassName: string; volumeName?: string } }[]) {
+    for (const { spec } of ofKind(manifests, "PersistentVolumeClaim")) {
       if (spec.volumeName === undefined) expect(classes).toContain(spec.storageClassName);
       else expect(namesOf(manifests, "PersistentVolume")).toContain(spec.volumeName);
     }
