@@ -88,6 +88,7 @@ export class Rename {
       doneTo();
     }
     if (move.replaced !== undefined) await this.#uploads.forget(move.replaced);
+    await this.#uploads.letGo(move.inode);
     await this.#names.keepParent(from);
   }
 

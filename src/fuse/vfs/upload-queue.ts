@@ -56,7 +56,7 @@ export class UploadQueue<Item> {
   // Mutable
   readonly #entries = new Map<Item, Entry<Item>>();
   #ready: Entry<Item>[] = [];
-  #running = 0;
+  readonly #running = new Set<Promise<void>>();
   #bytes = 0;
   readonly #waiters = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
@@ -115,6 +115,16 @@ export class UploadQueue<Item> {
       this.#tick();
       await woken;
     }
+  }
+
+  /** What is not sent yet. */
+  items(): Item[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** Resolves when the sends that are under way now have ended, well or not. */
+  async underWay(): Promise<void> {
+    await Promise.all(this.#running);
   }
 
   /** Begins nothing more. What is under way goes on. */
@@ -182,15 +192,18 @@ export class UploadQueue<Item> {
   }
 
   #pump(): void {
-    while (this.#running < PARALLEL && !this.#stopped) {
+    while (this.#running.size < PARALLEL && !this.#stopped) {
       const entry = this.#ready.shift();
       if (entry === undefined) return;
-      void this.#run(entry);
+      const run = this.#run(entry).finally(() => {
+        this.#running.delete(run);
+        this.#pump();
+      });
+      this.#running.add(run);
     }
   }
 
   async #run(entry: Entry<Item>): Promise<void> {
-    this.#running += 1;
     entry.state = "running";
     entry.again = false;
     try {
@@ -200,9 +213,6 @@ export class UploadQueue<Item> {
     } catch (thrown) {
       entry.state = "waiting";
       this.#failed(entry, DriverError.from(thrown));
-    } finally {
-      this.#running -= 1;
-      this.#pump();
     }
   }
 

@@ -172,8 +172,11 @@ export class Uploads {
   }
 
   /** Uploads all that is due; throws the first failure after trying every file. */
-  all(): Promise<void> {
-    return this.#uploadEach(this.#context.inodes.all());
+  async all(): Promise<void> {
+    await this.#uploadEach(this.#context.inodes.all());
+    // What was sent already has its local state still.
+    await this.#queue.underWay();
+    for (const inode of this.#queue.items()) await this.letGo(inode);
   }
 
   /** The same for the files of one directory, and those alone. */
@@ -199,10 +202,10 @@ export class Uploads {
     try {
       await this.#context.namespace.shared(() => inode.lock.run(() => this.upload(inode)));
     } catch (error) {
-      if (inode.detached) await this.#letGo(inode);
+      if (inode.detached) await this.letGo(inode);
       throw error;
     }
-    await this.#letGo(inode);
+    await this.letGo(inode);
   }
 
   /** One turn of the queue's. */
@@ -221,7 +224,7 @@ export class Uploads {
       log.debug({ name: inode.name, error: DriverError.from(error) }, "a try to upload failed");
       if (this.isDue(inode)) throw error;
     }
-    await this.#letGo(inode);
+    await this.letGo(inode);
     // Changed again meanwhile.
     if (this.isDue(inode)) this.#queue.add(inode);
   }
@@ -240,8 +243,8 @@ export class Uploads {
     if (detached && content !== undefined) content.refusal = DriverError.from(error);
   }
 
-  /** Nothing is left to send: a file that nobody has open needs no local state any more. */
-  async #letGo(inode: Inode): Promise<void> {
+  /** A file of which nothing is left to send and that nobody has open needs no local state any more. Not under its lock. */
+  async letGo(inode: Inode): Promise<void> {
     if (!this.isDue(inode)) this.#queue.remove(inode);
     await this.#retire(inode);
     if (inode.content === undefined) this.#context.inodes.release(inode);
