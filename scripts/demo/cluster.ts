@@ -3,10 +3,11 @@
  * that Kubernetes makes for a claim used by pods. The demo and the Maven example are built of it.
  */
 import { spawnSync } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type S3Server, type ServerKind, startServer } from "../../test/support/s3-servers.ts";
+import { removeSealed } from "../../test/support/sealed-folders.ts";
 import { type CsiClient, type CsiService, connect, READY_MS } from "./csi-client.ts";
 import { mountsUnder } from "./mounts.ts";
 import { type Program, processesOf, startProgram } from "./program.ts";
@@ -108,7 +109,7 @@ export async function startCluster(kind: ServerKind = "s3rver"): Promise<Cluster
     for (const path of mountsUnder(dir).toReversed()) spawnSync("umount", ["-l", path]);
     for (const pid of processesOf(dir)) process.kill(pid, "SIGKILL");
     await s3.stop();
-    await rm(dir, { recursive: true, force: true });
+    await removeSealed(dir);
   };
   const controller = await plugins.start("controller", "csi.v1.Controller", ["controller"]).catch(async (error: unknown) => {
     await destroy();
