@@ -1,7 +1,9 @@
 /** A cluster of the scripts in this folder, from outside: commands that run in it, and its daemons. */
 import { spawn } from "node:child_process";
+import { rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { unsealBelow } from "../support/sealed-folders.ts";
 
 const SCRIPTS = import.meta.dirname;
 /** A command that takes longer hangs: the longest are Kubernetes' own tests, of half an hour. */
@@ -38,6 +40,13 @@ export class Cluster {
   /** The same for a script that may fail. */
   async tryScript(name: string, ...args: readonly string[]): Promise<Ran> {
     return run([join(SCRIPTS, `${name}.sh`), this.work, ...args]);
+  }
+
+  /** Ends the cluster and removes its folder. The node plugin sealed the directories of pods that were there to the end. */
+  async remove(): Promise<void> {
+    await this.script("down");
+    await unsealBelow(join(this.work, "kubelet", "pods"));
+    await rm(this.work, { recursive: true, force: true });
   }
 
   /** A command in the cluster's network, mounts and processes; resolves with its standard output. Throws when it fails. */

@@ -3,7 +3,7 @@
  * BUCKETMOUNT_CLUSTER=FOLDER keeps it: what is up there is used as it is, and stays up.
  */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
@@ -34,6 +34,5 @@ export async function setup(project: TestProject): Promise<void> {
 
 export async function teardown(): Promise<void> {
   if (work === undefined || kept !== undefined) return;
-  await new Cluster(work).script("down");
-  await rm(work, { recursive: true, force: true });
+  await new Cluster(work).remove();
 }

@@ -30,10 +30,7 @@ async function main([countsFile]: readonly string[]): Promise<number> {
     if (results.counts.failed > 0) await printState(cluster, "tests failed");
     return results.counts.failed === 0 && results.counts.passed > 0 ? 0 : 1;
   } finally {
-    if (kept === undefined) {
-      await cluster.script("down");
-      await rm(cluster.work, { recursive: true, force: true });
-    }
+    if (kept === undefined) await cluster.remove();
   }
 }
 
