@@ -32,9 +32,9 @@ export const REDACTED = "[redacted]";
 
 /**
  * Names, without case, `-` and `_`, that hold secrets: AWS's own, s3fs's, CSI's `csi_secret` fields (`secrets`), HTTP's, and
- * service account tokens. An access key's id is no secret, but tells who to attack: it goes too.
+ * service account tokens. An access key's id is no secret, but tells who to attack: it goes too. A proxy's URL may hold a password.
  */
-const SECRET_NAME = /secret|token|passw(or)?d|credential|authorization|cookie|accesskey|privatekey/;
+const SECRET_NAME = /secret|token|passw(or)?d|credential|authorization|cookie|accesskey|privatekey|proxy/;
 
 /** Names that match and hold no secret: paths and numbers that a reader needs. */
 const HARMLESS_NAMES: ReadonlySet<string> = new Set(["passwdfile", "credentialkind", "continuationtoken"]);

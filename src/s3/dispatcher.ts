@@ -24,6 +24,8 @@ export interface Connections {
   readonly dispatcher: Dispatcher;
   /** For bodies that go straight into a buffer; a proxy has undici alone. */
   readonly direct?: DirectConnections;
+  /** The proxy that was given, as host and port: for messages. */
+  readonly via?: string;
 }
 
 /** Connections to one origin. Time limits of requests are the caller's, so undici's own are off. */
@@ -33,7 +35,8 @@ export function createConnections({ origin, connections, caBundle, proxy }: Disp
     ...{ connections, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: 0, bodyTimeout: 0 },
     connect: { timeout: CONNECT_MS, ...tls },
   };
-  if (proxy !== undefined) return { dispatcher: throughProxy(proxy, { ...options, requestTls: tls }, caBundle) };
+  if (proxy !== undefined)
+    return { dispatcher: throughProxy(proxy, { ...options, requestTls: tls }, caBundle), via: URL.parse(proxy)?.host ?? "" };
   if (hasProxy(origin)) return { dispatcher: new EnvHttpProxyAgent({ ...options, requestTls: tls }) };
   const dispatcher = new Pool(origin, options);
   const direct = new DirectConnections({ origin, ...tls, connectMs: CONNECT_MS, idleMs: KEEP_ALIVE_MS, fallback: dispatcher });

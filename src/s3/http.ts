@@ -80,6 +80,8 @@ export interface S3HttpConfig {
   readonly dispatcher: Dispatcher;
   /** For requests with `into`. */
   readonly direct?: DirectConnections | undefined;
+  /** A proxy on the way, for messages. */
+  readonly via?: string | undefined;
   /** Requests at a time, streamed bodies included. */
   readonly maxInFlight: number;
   readonly retry?: RetryPolicy | undefined;
@@ -116,6 +118,7 @@ export class S3Http {
   #credentials: CredentialProvider;
   #dispatcher: Dispatcher;
   #direct: DirectConnections | undefined;
+  #via: string | undefined;
   readonly #bodyLimits: BodyLimits;
   readonly #clock: Clock;
   readonly #retry: RetryEnvironment;
@@ -139,6 +142,7 @@ export class S3Http {
     this.#credentials = credentials;
     this.#dispatcher = dispatcher;
     this.#direct = config.direct;
+    this.#via = config.via;
     this.#bodyLimits = bodyLimits;
     this.#clock = clock;
     this.#retry = { clock, random, policy: retry, sleep: pause };
@@ -188,6 +192,7 @@ export class S3Http {
     // The old connections end by themselves when they have been idle for a while.
     this.#dispatcher = connections.dispatcher;
     this.#direct = connections.direct;
+    this.#via = connections.via;
   }
 
   /** Ends all that is in flight with `interrupted`, then closes the connections. */
@@ -299,7 +304,8 @@ export class S3Http {
 
   #failed({ request }: Attempt, thrown: unknown): DriverError {
     const { operation, key } = request;
-    const error = errorOfTransport(thrown, this.address.endpoint, { operation, bucket: this.address.bucket, key });
+    const endpoint = `${this.address.endpoint}${this.#via === undefined ? "" : ` through the proxy ${this.#via}`}`;
+    const error = errorOfTransport(thrown, endpoint, { operation, bucket: this.address.bucket, key });
     this.#errors[error.fault] = (this.#errors[error.fault] ?? 0) + 1;
     this.#watch?.failed(error, operation);
     return error;

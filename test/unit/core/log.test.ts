@@ -7,7 +7,7 @@ describe("redactSecrets", () => {
     const fields = {
       volume: "v1",
       secrets: { any: "x" },
-      request: [{ secretAccessKey: "s", AWS_SECRET_ACCESS_KEY: "s", session_token: "t", "x-amz-security-token": "u", accessKeyId: "AK" }],
+      request: [{ secretAccessKey: "s", AWS_SECRET_ACCESS_KEY: "s", session_token: "t", "x-amz-security-token": "u", accessKeyId: "AK", httpProxy: "http://u:p@proxy" }],
     };
     const text = JSON.stringify(redactSecrets(fields));
     expect(JSON.parse(text)).toEqual({
@@ -20,6 +20,7 @@ describe("redactSecrets", () => {
           session_token: REDACTED,
           "x-amz-security-token": REDACTED,
           accessKeyId: REDACTED,
+          httpProxy: REDACTED,
         },
       ],
     });

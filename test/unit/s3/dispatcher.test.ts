@@ -125,6 +125,11 @@ describe("createConnections with a proxy of the store's own", () => {
     await s3.stop();
   });
 
+  it("names the proxy that cannot be reached, and not its password", async () => {
+    const error = await fails(open("http://s3.example", undefined, { proxy: "http://user:hush@127.0.0.1:9" }).head("key"), "unavailable");
+    expect(error.message).toMatch(/s3\.example through the proxy 127\.0\.0\.1:9(?!.*hush)/);
+  });
+
   it("refuses what is no URL, without repeating it", () => {
     expect(() => open("http://127.0.0.1:9", undefined, { proxy: "user:hush@proxy:3128" })).toThrow(/^the proxy must be a URL(?!.*hush)/);
   });
