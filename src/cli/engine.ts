@@ -23,14 +23,17 @@ const EXIT = { uploaded: 0, "left-in-spool": 3, crashed: 1 } as const;
 
 /** Resolves with the exit code. Throws a usage error when a person started it. */
 export async function runEngineCommand(context: ProcessContext): Promise<number> {
-  if (process.send === undefined || !isOpen(DEVICE_FD)) {
-    throw new UsageError("`bucketmount engine` is started by `bucketmount mount` and `bucketmount node`, never by hand");
-  }
+  if (process.send === undefined) throw startedByHand();
   context.onStopSignal(() => undefined);
   const config = await firstMessage();
   if (config === undefined) return EXIT.crashed;
+  if (config.options.channel === "dev-fuse" && !isOpen(DEVICE_FD)) throw startedByHand();
   const log = createLogger({ level: config.logLevel, fd: STDERR_FD }).child({ mountPoint: config.mountPoint });
   return serve(config, log);
+}
+
+function startedByHand(): UsageError {
+  return new UsageError("`bucketmount engine` is started by `bucketmount mount` and `bucketmount node`, never by hand");
 }
 
 async function serve(config: EngineConfig, log: Logger): Promise<number> {

@@ -60,6 +60,13 @@ export const MOUNT_OPTIONS = {
     preset: "auto",
     choices: ["auto", "no"],
   },
+  channel: {
+    kind: "text",
+    doc: "dev-fuse: /dev/fuse itself, mounts outlive an engine's crash; fuse-native: through libfuse 2, by the optional package of that name.",
+    preset: "dev-fuse",
+    choices: ["dev-fuse", "fuse-native"],
+    flag: "--channel",
+  },
   storage_class: { kind: "text", doc: "Storage class of new objects, such as STANDARD_IA.", preset: "the bucket's" },
   url: {
     kind: "text",
@@ -160,6 +167,7 @@ export interface MountOptions {
   readonly durability: "remote" | "local";
   /** auto: where the kernel allows it. */
   readonly passthrough: "auto" | "no";
+  readonly channel: "dev-fuse" | "fuse-native";
   readonly noSuid: boolean;
   readonly noDev: boolean;
   readonly noExec: boolean;
@@ -237,6 +245,7 @@ export function resolveMountOptions(given: GivenOptions, defaults: { readonly ui
     metadataTtlMs: given.metadata_ttl ?? 1000,
     durability: given.durability === "local" ? "local" : "remote",
     passthrough: given.passthrough === "no" ? "no" : "auto",
+    channel: given.channel === "fuse-native" ? "fuse-native" : "dev-fuse",
     noSuid: given.nosuid ?? true,
     noDev: given.nodev ?? true,
     noExec: given.noexec ?? false,

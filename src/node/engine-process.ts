@@ -22,7 +22,8 @@ export interface EngineExit {
 
 export interface EngineStart {
   readonly command: EngineCommand;
-  readonly deviceFd: number;
+  /** Undefined: it makes a connection of its own (`channel=fuse-native`). */
+  readonly deviceFd: number | undefined;
   readonly config: EngineConfig;
   readonly env: NodeJS.ProcessEnv;
   /** Where its log lines go. */
@@ -68,7 +69,7 @@ export class EngineProcess {
       cwd: "/",
       detached: true,
       env,
-      stdio: ["ignore", logFd, logFd, deviceFd, "ipc"],
+      stdio: ["ignore", logFd, logFd, deviceFd ?? "ignore", "ipc"],
     });
     this.#child = child;
     this.exited = new Promise((resolve) => {

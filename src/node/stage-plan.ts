@@ -36,6 +36,8 @@ const COMMAND_LINE_ONLY: readonly MountOptionName[] = [
   "iam_role",
   "ca_bundle",
   "nonempty",
+  // A mount through libfuse dies with its engine.
+  "channel",
 ];
 
 /** S3 servers without regions want this one. */

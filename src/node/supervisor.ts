@@ -17,14 +17,15 @@ import { statfs } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
+import { storeUrl } from "#core/store-url.ts";
 import type { TroubleReport } from "#core/trouble-watch.ts";
 import type { EngineConfig, EngineStatus } from "#fuse/engine/protocol.ts";
 import type { StoreAccess } from "#s3/store-config.ts";
-import { within } from "./deadline.ts";
+import { pollUntil, within } from "./deadline.ts";
 import { describeExit, type EngineCommand, type EngineExit, EngineProcess, engineEnvironment } from "./engine-process.ts";
 import type { FuseMountRequest, KernelMounts } from "./kernel-mounts.ts";
 import { livenessOf } from "./liveness.ts";
-import { isOurs, readMounts, topMount } from "./mounts.ts";
+import { FS_TYPE, isOurs, readMounts, topMount } from "./mounts.ts";
 import { identify } from "./process-identity.ts";
 import type { StateFolder } from "./state-folder.ts";
 
@@ -83,6 +84,7 @@ export function restartDelayMs(attempt: number): number {
  */
 export async function superviseMount(options: SuperviseOptions): Promise<MountSupervisor> {
   const { config, mounts, folder } = options;
+  if (config.options.channel === "fuse-native") return superviseLibfuse(options);
   let deviceFd: number | undefined;
   let mounted = false;
   let engine: EngineProcess | undefined;
@@ -104,6 +106,34 @@ export async function superviseMount(options: SuperviseOptions): Promise<MountSu
     await folder.discard();
     throw DriverError.from(error);
   }
+}
+
+/** The engine mounts by itself, through libfuse. */
+async function superviseLibfuse(options: SuperviseOptions): Promise<MountSupervisor> {
+  const { config, mounts, folder } = options;
+  const engine = startEngine(options, undefined, false);
+  try {
+    const device = await deviceWhenMounted(options, engine);
+    await untilAnswering(options, device, engine);
+    const supervisor = new MountSupervisor(options, undefined, device, engine);
+    await supervisor.recordEngine();
+    return supervisor;
+  } catch (error) {
+    engine.kill();
+    await engine.exited;
+    const row = topMount(await readMounts(), config.mountPoint);
+    if (row !== undefined && isOurs(row) && (await isDead(config.mountPoint))) await mounts.unmount(config.mountPoint, { lazy: true });
+    await folder.discard();
+    throw DriverError.from(error);
+  }
+}
+
+/** Its mount is in the table some time after it is ready. */
+async function deviceWhenMounted({ config, readyMs = READY_MS }: SuperviseOptions, engine: EngineProcess): Promise<string> {
+  await within(readyMs, `the engine of "${config.mountPoint}"`, engine.ready);
+  const isThere = async () => !engine.alive || topMount(await readMounts(), config.mountPoint)?.fsType === FS_TYPE;
+  await pollUntil(readyMs, 20, isThere);
+  return deviceOf(config.mountPoint);
 }
 
 export interface LiveConnection {
@@ -144,7 +174,7 @@ function raiseReadAhead({ mounts, log }: SuperviseOptions, device: string): void
   }
 }
 
-function startEngine(options: SuperviseOptions, deviceFd: number, takeover: boolean): EngineProcess {
+function startEngine(options: SuperviseOptions, deviceFd: number | undefined, takeover: boolean): EngineProcess {
   const { command, config, logFd, onTrouble } = options;
   const env = engineEnvironment(options.env ?? process.env, config.store.credentials.kind);
   return new EngineProcess({ command, deviceFd, config: { ...config, takeover }, env, logFd, onTrouble });
@@ -152,8 +182,7 @@ function startEngine(options: SuperviseOptions, deviceFd: number, takeover: bool
 
 function mountRequest({ store, options }: Pick<EngineConfig, "store" | "options">): FuseMountRequest {
   return {
-    // What `mount` and `df` show as the device.
-    source: `s3://${store.bucket}${store.prefix === "" ? "" : `/${store.prefix.replace(/\/$/, "")}`}`,
+    source: storeUrl(store),
     allowOther: options.allowOther,
     readOnly: options.readOnly,
     noSuid: options.noSuid,
@@ -178,11 +207,13 @@ async function deviceOf(mountPoint: string): Promise<string> {
 export class MountSupervisor {
   /** Resolves once the mount and its engine are gone. Never rejects. */
   readonly ended: Promise<MountEnd>;
-  readonly device: string;
+  /** Changes when an engine that mounts by itself is replaced. */
+  device: string;
 
   #options: SuperviseOptions;
   readonly #folder: StateFolder;
-  readonly #deviceFd: number;
+  /** Undefined when the engine has the only one. */
+  readonly #deviceFd: number | undefined;
   readonly #log: Logger;
 
   #engine: EngineProcess;
@@ -191,7 +222,7 @@ export class MountSupervisor {
   #failuresInRow = 0;
   #ended = false;
 
-  constructor(options: SuperviseOptions, deviceFd: number, device: string, engine: EngineProcess) {
+  constructor(options: SuperviseOptions, deviceFd: number | undefined, device: string, engine: EngineProcess) {
     this.#options = options;
     this.#folder = options.folder;
     this.#deviceFd = deviceFd;
@@ -329,8 +360,7 @@ export class MountSupervisor {
     this.#options.onTrouble?.({ type: "trouble", cause: "engine_crashed", message: `the engine ended (${describeExit(exit)})` });
     if (this.#failuresInRow > ATTEMPTS_UNMOUNTED && !(await this.#isMounted())) return false;
     await sleep(delayMs);
-    this.#engine = startEngine(this.#options, this.#deviceFd, true);
-    this.#ready = this.#engine.ready;
+    this.#ready = (await this.#startSuccessor()).ready;
     this.#ready.then(
       () => {
         this.#log.info({ enginePid: this.#engine.pid }, "the successor serves the mount");
@@ -340,6 +370,23 @@ export class MountSupervisor {
     );
     await this.recordEngine().catch((error: unknown) => this.#log.warn({ error }, "cannot record the engine in the state folder"));
     return true;
+  }
+
+  /** Starts the next engine. Resolves when it runs; `ready` resolves when it serves. */
+  async #startSuccessor(): Promise<{ readonly ready: Promise<void> }> {
+    const { config, mounts } = this.#options;
+    if (this.#deviceFd === undefined) {
+      // The connection died with its engine. Lazily: who has files open there keeps the dead one.
+      const row = topMount(await readMounts(), config.mountPoint);
+      if (row?.device === this.device && (await isDead(config.mountPoint))) await mounts.unmount(config.mountPoint, { lazy: true });
+    }
+    this.#engine = startEngine(this.#options, this.#deviceFd, this.#deviceFd !== undefined);
+    return { ready: this.#deviceFd === undefined ? this.#knowNewMount(this.#engine) : this.#engine.ready };
+  }
+
+  async #knowNewMount(engine: EngineProcess): Promise<void> {
+    this.device = await deviceWhenMounted(this.#options, engine);
+    await this.recordEngine();
   }
 
   /** Runs `call` on the engine that serves, and again on its successor when it ended meanwhile. */
@@ -364,7 +411,7 @@ export class MountSupervisor {
   /** The descriptor goes, and with it a dead connection that is still in the table (aborted through /sys/fs/fuse). */
   async #cleanUp(): Promise<void> {
     try {
-      closeSync(this.#deviceFd);
+      if (this.#deviceFd !== undefined) closeSync(this.#deviceFd);
       const row = topMount(await readMounts(), this.config.mountPoint);
       // The number may be that of a new mount by now: only one that says ENOTCONN is the dead one.
       if (row?.device === this.device && (await isDead(this.config.mountPoint))) {

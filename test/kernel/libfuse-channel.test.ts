@@ -3,7 +3,6 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { promises as fs } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -11,23 +10,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { pollUntil } from "#node/deadline.ts";
 import { mountEntries, unmount } from "../../src/fuse/channel/mount.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
+import { skipLibfuse } from "../support/libfuse-gate.ts";
 
 const run = promisify(execFile);
 const SERVER = new URL("../support/serve-through-libfuse.ts", import.meta.url).pathname;
 
-function lacksLibfuse(): boolean {
-  try {
-    createRequire(import.meta.url)("fuse-native");
-    return false;
-  } catch (error) {
-    console.log(
-      `the libfuse channel: not tested, fuse-native does not load (${(error as Error).message.split("\n")[0]}); apt-get install libfuse2`,
-    );
-    return true;
-  }
-}
-
-const skip = skipMounts("the libfuse channel on real mounts") || lacksLibfuse();
+const skip = skipMounts("the libfuse channel on real mounts") || skipLibfuse("the libfuse channel");
 
 describe.skipIf(skip)("a file system mounted through libfuse", () => {
   let dir: string;

@@ -14,10 +14,12 @@ import { systemClock } from "#core/clock.ts";
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
 import { SharedMutex } from "#core/mutex.ts";
+import { storeUrl } from "#core/store-url.ts";
 import { createDiskContentCache } from "#fuse/cache/disk-cache.ts";
 import { createAttrCache } from "#fuse/cache/sqlite-attr-cache.ts";
 import type { KernelChannel } from "#fuse/channel/channel.ts";
 import { openKernelChannel } from "#fuse/channel/device-channel.ts";
+import { openLibfuseChannel } from "#fuse/channel/libfuse-channel.ts";
 import { isFolderLocked } from "#fuse/journal/folder-lock.ts";
 import { openStateStore } from "#fuse/journal/open-state-store.ts";
 import type { StateStore } from "#fuse/journal/state-store.ts";
@@ -265,6 +267,7 @@ function knownAbilities(config: EngineConfig): StoreAbilities {
 }
 
 async function connect(config: EngineConfig, state: StateStore, log: Logger): Promise<KernelChannel> {
+  if (config.options.channel === "fuse-native") return connectThroughLibfuse(config, state, log);
   const trialPath = join(config.stateDir, "passthrough-trial");
   const trialFd = openSync(trialPath, "w+", 0o600);
   try {
@@ -279,6 +282,17 @@ async function connect(config: EngineConfig, state: StateStore, log: Logger): Pr
   } finally {
     closeSync(trialFd);
   }
+}
+
+/** It makes a mount of its own, so no engine ever takes one over. */
+function connectThroughLibfuse({ store, mountPoint, options }: EngineConfig, state: StateStore, log: Logger): Promise<KernelChannel> {
+  const flags = { ro: options.readOnly, nosuid: options.noSuid, nodev: options.noDev, noexec: options.noExec };
+  const set = Object.entries(flags).flatMap(([name, isSet]) => (isSet ? [name] : []));
+  state.beginConnection();
+  return openLibfuseChannel({
+    ...{ mountPoint, source: storeUrl(store), allowOther: options.allowOther, log },
+    mountOptions: [...set, ...options.kernelOptions],
+  });
 }
 
 interface ContextParts {

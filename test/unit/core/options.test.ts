@@ -114,6 +114,7 @@ describe("resolveMountOptions", () => {
       metadataTtlMs: 1000,
       durability: "remote",
       passthrough: "auto",
+    channel: "dev-fuse",
       noSuid: true,
       noDev: true,
       noExec: false,
