@@ -7,7 +7,16 @@ describe("redactSecrets", () => {
     const fields = {
       volume: "v1",
       secrets: { any: "x" },
-      request: [{ secretAccessKey: "s", AWS_SECRET_ACCESS_KEY: "s", session_token: "t", "x-amz-security-token": "u", accessKeyId: "AK", httpProxy: "http://u:p@proxy" }],
+      request: [
+        {
+          secretAccessKey: "s",
+          AWS_SECRET_ACCESS_KEY: "s",
+          session_token: "t",
+          "x-amz-security-token": "u",
+          accessKeyId: "AK",
+          httpProxy: "http://u:p@proxy",
+        },
+      ],
     };
     const text = JSON.stringify(redactSecrets(fields));
     expect(JSON.parse(text)).toEqual({
