@@ -55,6 +55,7 @@ export const SUITES = {
   fault: { paths: ["test/fault"] },
   kernel: { paths: ["test/kernel"], unfit: unfitForMounts, serial: true },
   interop: { paths: ["test/interop"], unfit: unfitForMounts, serial: true },
+  posix: { paths: ["test/posix"], unfit: unfitForMounts, serial: true, reporter: "verbose" },
   sanity: { paths: ["test/sanity"], unfit: unfitForMounts, serial: true },
   helm: { paths: ["test/helm"], unfit: unfitForHelm },
   cluster: { paths: ["test/cluster"], unfit: unfitForCluster, serial: true, config: "test/cluster/vitest.config.ts", reporter: "verbose" },
