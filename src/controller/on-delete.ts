@@ -89,8 +89,12 @@ async function archiveBucket(
 /** Fault `in_use`, naming one, if there is any file or old version of one. Nothing is deleted before all has been looked at. */
 async function refuseContent(sweep: Sweep): Promise<void> {
   const refuse = refuseLateContent(sweep);
-  await eachKey(sweep, async (things) => things.filter(refuse).length);
-  await eachVersion(sweep, async (things) => things.filter(refuse).length);
+  const look = async (things: readonly Thing[]) => {
+    things.forEach(refuse);
+    return 0;
+  };
+  await eachKey(sweep, look);
+  await eachVersion(sweep, look);
 }
 
 /** Throws at content; lets go what is none. */

@@ -95,7 +95,7 @@ export function sweepUploads(sweep: Sweep): Promise<number> {
   );
 }
 
-/** Page after page of versions and delete markers, the mark left out; answers the sum of what `handle` answers. */
+/** Page after page of versions and delete markers, the mark left out; `handle` answers how many went, and the sum is answered. */
 export function eachVersion(sweep: Sweep, handle: (things: readonly Thing[]) => Promise<number>): Promise<number> {
   const { admin, options } = sweep;
   const { bucket, prefix } = sweep.volume.place;
@@ -105,7 +105,7 @@ export function eachVersion(sweep: Sweep, handle: (things: readonly Thing[]) => 
   );
 }
 
-/** Page after page of current keys, the mark left out; answers the sum of what `handle` answers. */
+/** Page after page of current keys, the mark left out; `handle` answers how many went, and the sum is answered. */
 export function eachKey(sweep: Sweep, handle: (things: readonly Thing[]) => Promise<number>): Promise<number> {
   const { admin, options } = sweep;
   const { bucket, prefix } = sweep.volume.place;
@@ -124,25 +124,35 @@ function withoutMark({ volume }: Sweep, things: readonly Thing[]): readonly Thin
   return things.filter(({ key }) => key !== mark);
 }
 
-/** Handles page after page. A store without the call has none. */
+/**
+ * Handles page after page; `handle` answers how many of a page's things are gone, and the sum is answered. After a page of which something
+ * went the same place is listed again, since versitygw ends a listing whose marker is gone; so a marker is always of something that is
+ * still there. A store without the call has no pages.
+ */
 async function eachPage<Item, Next>(
   list: (next: Next | undefined) => Promise<AdminPage<Item, Next>>,
   handle: (items: readonly Item[]) => Promise<number>,
 ): Promise<number> {
-  let handled = 0;
-  let next: Next | undefined;
-  do {
-    let page: AdminPage<Item, Next>;
-    try {
-      page = await list(next);
-    } catch (thrown) {
-      if (isFault(thrown, "not_implemented", "unsupported")) return handled;
-      throw thrown;
-    }
-    handled += await handle(page.items);
-    next = page.next;
-  } while (next !== undefined);
-  return handled;
+  let [sum, at, before] = [0, undefined as Next | undefined, ""];
+  for (;;) {
+    const page = await pageUnlessMissing(list(at));
+    const gone = await handle(page.items);
+    sum += gone;
+    if (page.next === undefined) return sum;
+    // A server that shows a page again although it went (from a cache) must not keep us there.
+    const shown = JSON.stringify([at, page.items.length, page.items[0], page.items.at(-1)]);
+    if (gone === 0 || shown === before) at = page.next;
+    before = shown;
+  }
+}
+
+async function pageUnlessMissing<Item, Next>(listing: Promise<AdminPage<Item, Next>>): Promise<AdminPage<Item, Next>> {
+  try {
+    return await listing;
+  } catch (thrown) {
+    if (isFault(thrown, "not_implemented", "unsupported")) return { items: [] };
+    throw thrown;
+  }
 }
 
 /** Deletes a page; answers how many there were to delete. */
@@ -195,7 +205,10 @@ export async function deleteMark(admin: BucketAdmin, place: Place, options: Call
   const [markKey, targets] = [markKeyOf(place), [] as { key: string; versionId?: string }[]];
   await eachPage(
     (cursor: VersionCursor | undefined) => admin.listVersions(place.bucket, { prefix: markKey, cursor }, options),
-    async (items) => targets.push(...items.filter(({ key }) => key === markKey).map(({ key, versionId }) => ({ key, versionId }))),
+    async (items) => {
+      targets.push(...items.filter(({ key }) => key === markKey).map(({ key, versionId }) => ({ key, versionId })));
+      return 0;
+    },
   );
   await deleteTargets(admin, place.bucket, targets.length > 0 ? targets : [{ key: markKey }], options);
 }

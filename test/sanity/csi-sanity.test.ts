@@ -86,7 +86,11 @@ const VOLUMES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 async function onStore<T>({ s3 }: CsiWorld, ask: (admin: BucketAdmin) => Promise<T>): Promise<T> {
   const { endpoint, region, accessKeyId, secretAccessKey } = s3;
   const admin = createBucketAdmin({ endpoint, region, credentials: { accessKeyId, secretAccessKey } });
-  return ask(admin).finally(() => admin.close());
+  try {
+    return await ask(admin);
+  } finally {
+    await admin.close();
+  }
 }
 
 const cases = availableServers().flatMap((kind) => Object.entries(VOLUMES).map(([volumes, parameters]) => ({ kind, volumes, parameters })));

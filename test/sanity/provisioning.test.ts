@@ -167,7 +167,9 @@ for (const kind of availableServers()) {
       expect(await isThere("no-versions")).toBe(false);
     });
 
-    test("`CreateVolume` with wrong keys or a wrong endpoint fails as such and leaves nothing", async () => {
+    const checked = kind === "moto" ? test.skip : test;
+    const note = kind === "moto" ? " (not here: moto checks no keys)" : "";
+    checked(`\`CreateVolume\` with wrong keys or a wrong endpoint fails as such and leaves nothing${note}`, async () => {
       const secrets = { accessKeyId: "WRONGKEY", secretAccessKey: "wrongsecret" };
       const refused = create("wrong-keys", { secrets });
       await expect(refused).rejects.toMatchObject({

@@ -28,6 +28,8 @@ export interface MemoryBucketAdminOptions {
   readonly storageClasses?: readonly string[];
   /** Items a page; S3 has 1,000. */
   readonly pageSize?: number;
+  /** `fragile`: a listing that goes on after a key that is gone is empty, as versitygw's. */
+  readonly markers?: "kept" | "fragile";
 }
 
 interface StoredVersion {
@@ -66,7 +68,7 @@ export class MemoryBucketAdmin implements BucketAdmin {
   #serial = 0;
 
   constructor(options: MemoryBucketAdminOptions = {}) {
-    const full = { versions: "full", tags: true, conditionalWrites: true, settings: "full", pageSize: 3 } as const;
+    const full = { versions: "full", tags: true, conditionalWrites: true, settings: "full", pageSize: 3, markers: "kept" } as const;
     this.#options = { ...full, storageClasses: ["STANDARD_IA"], ...options };
   }
 
@@ -188,7 +190,8 @@ export class MemoryBucketAdmin implements BucketAdmin {
     if (this.#options.versions === "ignored") return { items: [] };
     const { prefix = "", cursor } = query;
     const all = this.#sorted(bucket).filter(({ key }) => key.startsWith(prefix));
-    const rest = all.filter(({ key }) => cursor === undefined || key > cursor.keyMarker);
+    const lost = this.#options.markers === "fragile" && cursor !== undefined && !all.some(({ key }) => key === cursor.keyMarker);
+    const rest = lost ? [] : all.filter(({ key }) => cursor === undefined || key > cursor.keyMarker);
     // Pages end between keys: then a cursor needs no version and stays right when versions go.
     const size = Math.min(query.maxKeys ?? this.#options.pageSize, this.#options.pageSize);
     let end = Math.min(size, rest.length);
