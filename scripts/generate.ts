@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { dashboard } from "./chart/dashboard.ts";
 import { chartReadme } from "./chart/readme.ts";
 import { valuesSchema } from "./chart/values-schema.ts";
-import { between, errorsDoc, GENERATED, layersDoc, metricsDoc, optionsDoc } from "./generated-docs.ts";
+import { between, causesTable, errorsDoc, GENERATED, layersDoc, metricsDoc, optionsDoc } from "./generated-docs.ts";
 import { parametersSchemaFile, parametersTable } from "./parameters-docs.ts";
 
 const CHART = "deploy/helm/bucketmount";
@@ -16,6 +16,7 @@ const DOCS: Readonly<Record<string, (present: string) => string>> = {
   "docs/OPTIONS.md": optionsDoc,
   "docs/PARAMETERS.md": (present) => between(present, "parameters", `${GENERATED}\n\n${parametersTable()}\n`),
   "docs/METRICS.md": metricsDoc,
+  "docs/TROUBLESHOOTING.md": (present) => between(present, "causes", causesTable()),
   "docs/ARCHITECTURE.md": (present) => between(present, "layers", layersDoc()),
   [`${CHART}/parameters.schema.json`]: parametersSchemaFile,
   [`${CHART}/values.schema.json`]: () => valuesSchema(textOf(`${CHART}/values.yaml`)),

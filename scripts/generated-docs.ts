@@ -1,5 +1,6 @@
 /** The generated documents as pure functions of the tables: errors, options, metrics, layers. */
 
+import { CAUSES } from "#core/causes.ts";
 import { ERRNO } from "#core/errno.ts";
 import { FAULTS } from "#core/errors.ts";
 import { ENGINE_STATES, METRICS, type MetricRow } from "#core/metrics.ts";
@@ -113,6 +114,12 @@ ${table(
   Object.entries(ENGINE_STATES).map(([state, meaning]) => [`\`${state}\``, meaning]),
 )}
 `;
+}
+
+/** What an Event says: one row for each cause. */
+export function causesTable(): string {
+  const rows = Object.entries(CAUSES).map(([cause, { reason, shows, fix }]) => [reason, `\`${cause}\``, shows, fix]);
+  return `${GENERATED}\n\n${table(["reason", "`cause` in the metrics", "comes from", "what to do"], rows)}\n`;
 }
 
 /** The rows that `row` may import, and those it may only take types from. */

@@ -23,8 +23,18 @@ interface NodeRequest {
   readonly volumeContext?: StringMap;
 }
 
+type Told = Omit<EventNote, "about">;
+
+interface CallRow {
+  readonly about: "claim" | "pod";
+  /** Of an Event, where the cause has none. */
+  readonly reason: string;
+  /** What the volume is when it works. */
+  readonly done: string;
+}
+
 /** The kubelet makes no Event of an unmount that fails: the pod would hang in Terminating without a word. */
-const REASONS: Readonly<Record<string, { readonly about: "claim" | "pod"; readonly reason: string; readonly done: string }>> = {
+const CALLS: Readonly<Record<string, CallRow>> = {
   NodeStageVolume: { about: "claim", reason: "StageFailed", done: "is mounted" },
   NodeUnstageVolume: { about: "claim", reason: "UnstageFailed", done: "is unmounted, and everything is in the bucket" },
   NodePublishVolume: { about: "pod", reason: "PublishFailed", done: "is mounted" },
@@ -56,29 +66,28 @@ export class VolumeEvents {
 
   /** For startCsiServer's `onCall`. Returns at once. */
   onCall(call: FinishedCall): void {
-    const row = REASONS[call.method];
+    const row = CALLS[call.method];
     const { volumeId = "", targetPath = "", volumeContext = {} } = (call.request ?? {}) as NodeRequest;
     if (row === undefined || volumeId === "") return;
     const pod = podOf(volumeContext) ?? this.#pods.get(volumeId)?.get(targetPath);
     this.#follow(call, volumeId, targetPath, pod);
     const key = `${call.method}/${volumeId}/${row.about === "pod" ? targetPath : ""}`;
-    const told = this.#noteOf(call, row, key, volumeId);
+    const told = this.#toldOf(call, row, key);
     if (told === undefined) return;
-    if (row.about === "pod") {
-      if (pod !== undefined) this.#options.recorder.record({ about: pod, ...told });
-    } else void this.#tellClaim(volumeId, told);
+    if (row.about === "claim") void this.#tellClaim(volumeId, told);
+    else if (pod !== undefined) this.#tell(pod, volumeId, told);
   }
 
   /** What is wrong with a mounted volume, or not any more. Returns at once. */
   onTrouble(volumeId: string, report: TroubleReport): void {
     const { reason } = CAUSES[report.cause];
-    const told =
+    const told: Told =
       report.type === "trouble"
-        ? { type: "Warning" as const, reason, message: this.#here(volumeId, explain(report.message, report.cause)) }
-        : { type: "Normal" as const, reason: "Recovered", message: this.#here(volumeId, `${reason} is over`) };
+        ? { type: "Warning", reason, message: explain(report.message, report.cause) }
+        : { type: "Normal", reason: "Recovered", message: `${reason} is over` };
     void this.#tellClaim(volumeId, told);
     const pods = new Map([...(this.#pods.get(volumeId)?.values() ?? [])].map((pod) => [pod.uid, pod]));
-    for (const about of [...pods.values()].slice(0, PODS_TOLD)) this.#options.recorder.record({ about, ...told });
+    for (const pod of [...pods.values()].slice(0, PODS_TOLD)) this.#tell(pod, volumeId, told);
   }
 
   /** Which pods use the volume. */
@@ -94,27 +103,26 @@ export class VolumeEvents {
     for (const key of this.#failing) if (key.startsWith(`NodePublishVolume/${volumeId}/`)) this.#failing.delete(key);
   }
 
-  #noteOf({ failure }: FinishedCall, row: (typeof REASONS)[string], key: string, volumeId: string): Omit<EventNote, "about"> | undefined {
+  #toldOf({ failure }: FinishedCall, row: CallRow, key: string): Told | undefined {
     if (failure === undefined) {
-      if (!this.#failing.delete(key)) return undefined;
-      return { type: "Normal", reason: "Recovered", message: this.#here(volumeId, `the volume ${row.done}`) };
+      return this.#failing.delete(key) ? { type: "Normal", reason: "Recovered", message: `the volume ${row.done}` } : undefined;
     }
     if (isFault(failure.error, ...PASSING)) return undefined;
     this.#failing.add(key);
     const cause = causeOf(failure.error);
-    const reason = cause === undefined ? row.reason : CAUSES[cause].reason;
-    return { type: "Warning", reason, message: this.#here(volumeId, failure.details) };
+    return { type: "Warning", reason: cause === undefined ? row.reason : CAUSES[cause].reason, message: failure.details };
   }
 
-  async #tellClaim(volumeId: string, told: Omit<EventNote, "about">): Promise<void> {
+  async #tellClaim(volumeId: string, told: Told): Promise<void> {
     const claim = await this.#options.claims.find(volumeId);
-    if (claim !== undefined) this.#options.recorder.record({ about: { kind: "PersistentVolumeClaim", ...claim }, ...told });
+    if (claim !== undefined) this.#tell({ kind: "PersistentVolumeClaim", ...claim }, volumeId, told);
   }
 
   /** A pod may have several volumes, and a claim be mounted on several nodes. */
-  #here(volumeId: string, text: string): string {
-    const name = this.#options.claims.known(volumeId)?.name ?? volumeId;
-    return `${name} on ${this.#options.nodeId}: ${text}`;
+  #tell(about: EventTarget, volumeId: string, { message, ...told }: Told): void {
+    const { claims, nodeId, recorder } = this.#options;
+    const name = claims.known(volumeId)?.name ?? volumeId;
+    recorder.record({ about, ...told, message: `${name} on ${nodeId}: ${message}` });
   }
 }
 

@@ -2,7 +2,7 @@
  * `EngineTroubles`: what is wrong with this mount, told to its supervisor in a person's words: what the store answers, how many files
  * wait for their upload, how full the disk is.
  *
- * Every half minute the disk is looked at, since a kernel that writes a backing file itself tells the engine nothing; and while
+ * Every ten seconds the disk is looked at, since a kernel that writes a backing file itself tells the engine nothing; and while
  * something is wrong with the store it is asked once, so that a volume that nobody uses is told healthy again too.
  */
 import { statfs } from "node:fs/promises";
@@ -29,7 +29,7 @@ export interface FreeSpace {
   readonly files: number;
 }
 
-const LOOK_MS = 30_000;
+const LOOK_MS = 10_000;
 /** With less than this left, the next write may well be refused. */
 const LEAST_BYTES = 16 << 20;
 const LEAST_FILES = 16;
