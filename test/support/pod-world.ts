@@ -38,6 +38,7 @@ export class PodWorld {
   #node: GrpcClient | undefined;
   #keeperProcess: ChildProcess | undefined;
   #plugin: ChildProcess | undefined;
+  #apart = false;
 
   private constructor(dir: string, s3: S3Server) {
     this.dir = dir;
@@ -82,6 +83,7 @@ export class PodWorld {
       join(dir, "keeper", "keeper.sock"),
     ];
     const program = [process.execPath, "-C", "source", MAIN, "node", ...flags, "--s3-endpoint", this.#s3.endpoint];
+    this.#apart = apart;
     this.#plugin = this.#spawn(apart ? ["unshare", "--pid", "--fork", "--kill-child=KILL", ...program] : program);
     this.#node = connectGrpc(join(dir, "csi.sock"), "csi.v1.Node");
     await this.until("the plugin answers", () =>
@@ -99,24 +101,20 @@ export class PodWorld {
   /** Repeats what another call or a take-over of the volume keeps from being done, as the kubelet does. */
   async #insist(method: string, request: object): Promise<void> {
     await this.until(`${method} is done`, async () => {
-      const error = (await this.call(method, request).then(
-        () => undefined,
-        (thrown: unknown) => thrown,
-      )) as { details: string } | undefined;
-      if (error === undefined) return true;
-      if (error.details.includes("in progress")) return false;
-      throw error;
+      try {
+        await this.call(method, request);
+        return true;
+      } catch (error) {
+        if ((error as { details?: string }).details?.includes("in progress")) return false;
+        throw error;
+      }
     });
   }
 
-  async stage(volumeId: string, bucket: string): Promise<void> {
+  async stage(volumeId: string, bucket: string, more: object = {}): Promise<void> {
     await mkdir(this.staging(volumeId), { recursive: true }).catch(() => undefined);
-    await this.#insist("NodeStageVolume", {
-      volumeId,
-      volumeContext: { bucket },
-      ...CAPABILITY,
-      stagingTargetPath: this.staging(volumeId),
-    });
+    const request = { volumeId, volumeContext: { bucket }, ...CAPABILITY, stagingTargetPath: this.staging(volumeId) };
+    await this.#insist("NodeStageVolume", { ...request, ...more });
   }
 
   async publish(volumeId: string, bucket: string): Promise<string> {
@@ -151,18 +149,27 @@ export class PodWorld {
   async killPlugin(): Promise<void> {
     this.#node?.close();
     await end(this.#plugin, "SIGKILL");
+    // unshare(1) is gone at once, and the kernel then ends what was in the namespace.
+    if (this.#apart) await this.until("the engines are gone", async () => !(await this.#anyServed()));
+  }
+
+  async #anyServed(): Promise<boolean> {
+    const folders = await readdir(join(this.stateDir, "volumes")).catch(() => []);
+    return folders.some((name) => isServed(join(this.stateDir, "volumes", name)));
   }
 
   async killKeeper(): Promise<void> {
     await end(this.#keeperProcess, "SIGKILL");
   }
 
-  /** SIGTERM; resolves with the exit code. Only for a plugin that is not apart: unshare(1) does not pass the signal on. */
+  /** SIGTERM, as at the end of a pod with grace; the answer is the exit code, once it has ended. */
   async terminate(which: "plugin" | "keeper"): Promise<number | null> {
-    const child = which === "plugin" ? this.#plugin : this.#keeperProcess;
+    const child = (which === "plugin" ? this.#plugin : this.#keeperProcess) as ChildProcess;
     if (which === "plugin") this.#node?.close();
-    await end(child, "SIGTERM");
-    return child?.exitCode ?? null;
+    const gone = once(child, "exit");
+    // unshare(1) keeps the signal to itself, and ends as its child does.
+    process.kill(which === "plugin" && this.#apart ? await onlyChildOf(child.pid ?? 0) : (child.pid ?? 0), "SIGTERM");
+    return (await gone)[0] as number | null;
   }
 
   async mounts(): Promise<MountRow[]> {
@@ -182,8 +189,7 @@ export class PodWorld {
     await this.killPlugin();
     await this.killKeeper();
     for (const { mountPoint } of (await this.mounts()).toReversed()) await unmount(mountPoint, { lazy: true });
-    const folders = await readdir(join(this.stateDir, "volumes")).catch(() => []);
-    await this.until("the engines end", () => folders.every((name) => !isServed(join(this.stateDir, "volumes", name))));
+    await this.until("the engines end", async () => !(await this.#anyServed()));
     await removeSealed(this.dir);
   }
 
@@ -204,4 +210,12 @@ async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Pro
   const gone = once(child, "exit");
   child.kill(signal);
   await gone;
+}
+
+async function onlyChildOf(parent: number): Promise<number> {
+  for (const name of await readdir("/proc")) {
+    const stat = await readFile(`/proc/${name}/stat`, "utf8").catch(() => "");
+    if (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === parent) return Number(name);
+  }
+  throw new Error(`process ${parent} has no child`);
 }
