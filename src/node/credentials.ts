@@ -47,6 +47,17 @@ export function accessWith(secret: SecretSettings, defaults: StoreAccess): Store
   };
 }
 
+/**
+ * What a publication's secret brings: undefined without keys, since a volume's route alone is its staging's. What it does not say stays as
+ * it is.
+ */
+export function broughtBy(secret: SecretSettings, defaults: Pick<StoreAccess, "caBundle">): StoreAccess | undefined {
+  const { credentials, caBundle, proxy } = secret;
+  if (credentials === undefined) return undefined;
+  const trusted = caBundle === undefined ? {} : { caBundle: [defaults.caBundle, caBundle].filter((pem) => pem !== undefined).join("\n") };
+  return { credentials, ...trusted, ...(proxy === undefined ? {} : { proxy }) };
+}
+
 /** What of a store's configuration is its access. */
 export function accessOf({ credentials, caBundle, proxy }: StoreAccess): StoreAccess {
   return { credentials, ...(caBundle === undefined ? {} : { caBundle }), ...(proxy === undefined ? {} : { proxy }) };

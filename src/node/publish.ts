@@ -6,7 +6,7 @@
  */
 import { DriverError } from "#core/errors.ts";
 import { ACCESS_MODES, type MountCapability } from "#csi/capabilities.ts";
-import { accessOf } from "./credentials.ts";
+import type { StoreAccess } from "#s3/store-config.ts";
 import { within } from "./deadline.ts";
 import type { MountFlags } from "./kernel-mounts.ts";
 import { livenessOf } from "./liveness.ts";
@@ -29,6 +29,8 @@ export interface Publication extends StagingPlace {
   readonly view: VolumeView;
   /** As if this were the staging, with the publication's own secret. Undefined when the request has no attributes. */
   readonly plan: StagePlan | undefined;
+  /** What its secret brings. */
+  readonly brought: StoreAccess | undefined;
 }
 
 const BIND_MS = 30_000;
@@ -68,7 +70,7 @@ export async function publishVolume(parts: StagingParts, publication: Publicatio
 
 /** What all publications share is as this one wants it. In the volume's turn. */
 async function agree(parts: StagingParts, publication: Publication, staged: MountRow): Promise<void> {
-  const { volumeId, targetPath, single, view, plan, flags } = publication;
+  const { volumeId, targetPath, single, view, plan, brought, flags } = publication;
   const record = await parts.records.read(volumeId);
   if (single) await refuseSecondTarget(record, targetPath);
   refuseOtherView(record, view);
@@ -79,10 +81,8 @@ async function agree(parts: StagingParts, publication: Publication, staged: Moun
     );
   }
   await parts.sharing.joinGroup(volumeId, targetPath, view.group);
-  // The driver's own keys may be others than at the staging, after its restart. Those that publications brought go before them.
-  const isDrivers = record?.keys === "driver" && plan?.store.credentials.kind === "static" && !parts.sharing.hasBroughtKeys(volumeId);
-  if (plan?.keys === "secret") await parts.sharing.bringKeys(volumeId, targetPath, accessOf(plan.store));
-  else if (plan !== undefined && isDrivers) await parts.sharing.useKeys(volumeId, plan);
+  if (brought !== undefined) await parts.sharing.bringKeys(volumeId, targetPath, brought);
+  else if (plan !== undefined && record?.keys === "driver") await parts.sharing.useDriverKeys(volumeId, plan.store.credentials);
 }
 
 async function bind(parts: StagingParts, { volumeId, stagingPath, targetPath, flags }: Publication, staged: MountRow): Promise<void> {

@@ -9,6 +9,7 @@ import { DriverError } from "#core/errors.ts";
 import type { MountRow } from "./mounts.ts";
 import { mountVolume, type StagingParts, type StagingPlace } from "./stage.ts";
 import type { StagePlan } from "./stage-plan.ts";
+import type { VolumeMount } from "./staged-volumes.ts";
 import type { VolumeRecord } from "./volume-records.ts";
 
 /**
@@ -23,22 +24,23 @@ export async function ensureStaged(parts: StagingParts, place: StagingPlace, pla
   if (record?.stagingPath !== stagingPath) {
     throw new DriverError("precondition", `volume ${volumeId} is not staged on "${stagingPath}"; stage it first`);
   }
-  await mountVolume(parts, place, repairPlan(parts, record, plan));
+  await mountVolume(parts, place, repairPlan(parts.staged.lastMount(volumeId), record, plan));
   const again = await parts.staged.locate(volumeId, stagingPath);
   if (again.state === "live") return again.row;
   throw new DriverError("unavailable", `the new mount of volume ${volumeId} on "${stagingPath}" has ended already; try again`);
 }
 
-/** How to mount again what was staged. The group stays that of the publications that live. */
-function repairPlan({ staged }: StagingParts, record: VolumeRecord, plan: StagePlan | undefined): StagePlan {
-  const chosen = choosePlan(staged.lastMount(record.volumeId), record, plan);
+/**
+ * How to mount again what was staged, from the publication's plan or from the last mount. The group stays that of the publications that
+ * live. Fault `precondition`: the keys are not to be had here.
+ */
+export function repairPlan(last: VolumeMount | undefined, record: VolumeRecord, plan: StagePlan | undefined): StagePlan {
+  const chosen = choosePlan(last, record, plan);
   const view = { ...chosen.view, ...record.view };
   return { ...chosen, view, options: view.group === undefined ? chosen.options : { ...chosen.options, group: view.group } };
 }
 
-type LastMount = ReturnType<StagingParts["staged"]["lastMount"]>;
-
-function choosePlan(last: LastMount, record: VolumeRecord, plan: StagePlan | undefined): StagePlan {
+function choosePlan(last: VolumeMount | undefined, record: VolumeRecord, plan: StagePlan | undefined): StagePlan {
   if (plan !== undefined && brings(plan, record)) return plan;
   if (last !== undefined) {
     const { fingerprint, view = {}, keys = "driver", config } = last;

@@ -12,6 +12,7 @@ import { createIdentityHandlers, DRIVER_NAME } from "#csi/identity.ts";
 import type { CallContext, Handlers } from "#csi/interceptors.ts";
 import { checkMap, requirePath, requireString } from "#csi/validate.ts";
 import type { Keeper } from "#keeper/client.ts";
+import { broughtBy, parseSecrets } from "./credentials.ts";
 import type { EngineCommand } from "./engine-process.ts";
 import { createKeeping, type Keeping } from "./keeping.ts";
 import type { SealingMounts } from "./kernel-mounts.ts";
@@ -160,8 +161,9 @@ async function publicationOf(request: NodePublishVolumeRequest, defaults: StageD
   const [flags, single] = [bindFlags(capability, request.readonly), isSingle(capability)];
   const [volumeContext, secrets] = [checkMap(request.volumeContext, "volume_context"), request.secrets ?? {}];
   const plan = hasAttributes(volumeContext) ? planStage({ volumeContext, secrets }, capability, defaults) : undefined;
+  const brought = broughtBy(parseSecrets(secrets), defaults);
   const [stagingPath, targetPath] = await Promise.all([canonicalPath(requireStagingPath(request)), canonicalPath(target)]);
-  return { volumeId, stagingPath, targetPath, flags, single, view: plan?.view ?? viewOf(capability), plan };
+  return { volumeId, stagingPath, targetPath, flags, single, view: plan?.view ?? viewOf(capability), plan, brought };
 }
 
 /** The specification has its own answer for a staging path that is not set: FAILED_PRECONDITION. */

@@ -79,7 +79,8 @@ export async function mountVolume(parts: StagingParts, place: StagingPlace, plan
 function withOwner(thrown: unknown, keys: StagePlan["keys"]): DriverError {
   const error = DriverError.from(thrown);
   if (!isFault(error, "unauthenticated", "denied")) return error;
-  const whose = keys === "secret" ? "the keys are those of the volume's secret" : "the keys are the driver's own: the volume has no secret";
+  const whose =
+    keys === "secret" ? "the keys are those of the volume's secret" : "the keys are the driver's own: the volume's secret has none";
   return new DriverError(error.fault, `${error.message}; ${whose}`, { context: error.context, cause: error });
 }
 
@@ -156,8 +157,7 @@ async function takeAsItIs({ sharing }: StagingParts, record: VolumeRecord, plan:
   if (record.fingerprint !== plan.fingerprint) {
     throw new DriverError("exists", `${isStaged} with other mount options, or another endpoint or region in its secret; unstage it first`);
   }
-  // Keys that publications brought go before these, and a provider chain renews its own.
-  if (plan.store.credentials.kind === "static" && !sharing.hasBroughtKeys(volumeId)) await sharing.useKeys(volumeId, plan);
+  await sharing.useStaged(volumeId, plan);
 }
 
 export const ONE_HANDLE = "two PersistentVolumes must not have the same volumeHandle";

@@ -9,7 +9,7 @@
  */
 import { DriverError } from "#core/errors.ts";
 import { Mutex } from "#core/mutex.ts";
-import type { StoreAccess } from "#s3/store-config.ts";
+import type { CredentialSource, StoreAccess } from "#s3/store-config.ts";
 import { accessOf, isSameAccess } from "./credentials.ts";
 import { isOurs, type MountRow, readMounts, topMount } from "./mounts.ts";
 import type { StagePlan } from "./stage-plan.ts";
@@ -38,11 +38,6 @@ export class VolumeSharing {
     return this.#of(volumeId).turns.run(section);
   }
 
-  /** True when the volume's keys came with a publication that still lives. */
-  hasBroughtKeys(volumeId: string): boolean {
-    return this.#of(volumeId).brought.size > 0;
-  }
-
   /**
    * Makes the volume belong to the group that a publication asks for; undefined asks for nothing. In its volume's turn. Fault `precondition`
    * while another publication has another group.
@@ -59,14 +54,14 @@ export class VolumeSharing {
     try {
       await this.#staged.showToGroup(volumeId, group);
     } catch (error) {
-      const { view, grouped = [] } = before;
-      await this.#records.change(volumeId, (record) => record && { ...record, grouped, ...(view === undefined ? {} : { view }) });
+      const { view = {}, grouped = [] } = before;
+      await this.#records.change(volumeId, (record) => record && { ...record, grouped, view });
       throw error;
     }
   }
 
   /**
-   * Has the engine go on with the keys that a publication brings. In its volume's turn. Faults: the store's when it refuses them,
+   * Has the engine go on with what a publication brings; the rest stays. In its volume's turn. Faults: the store's when it refuses them,
    * `precondition` when another publication's newer keys are in use.
    */
   async bringKeys(volumeId: string, targetPath: string, access: StoreAccess): Promise<void> {
@@ -74,19 +69,30 @@ export class VolumeSharing {
     const current = this.#staged.accessOf(volumeId);
     // An engine of an earlier plugin process: it works with what it has.
     if (current === undefined) return;
-    if (!isSameAccess(access, current)) {
+    const inUse = (one: StoreAccess) => isSameAccess({ ...current, ...one }, current);
+    if (!inUse(access)) {
       const had = brought.get(targetPath);
-      const newer = [...brought].find(([path, theirs]) => path !== targetPath && isSameAccess(theirs, current));
+      const newer = [...brought].find(([path, theirs]) => path !== targetPath && inUse(theirs));
       if (had !== undefined && newer !== undefined && isSameAccess(had, access)) throw twoSecrets(volumeId, newer[0]);
-      await this.#staged.renewAccess(volumeId, access, "secret");
+      await this.#staged.renewAccess(volumeId, { ...current, ...access }, "secret");
     }
     brought.set(targetPath, access);
   }
 
-  /** Has the engine go on with keys that are not a publication's. In its volume's turn. Faults: the store's when it refuses them. */
-  async useKeys(volumeId: string, { store, keys }: Pick<StagePlan, "store" | "keys">): Promise<void> {
+  /** Has the engine go on as a repeated staging says. Faults: the store's when it refuses the keys. */
+  async useStaged(volumeId: string, { store, keys }: Pick<StagePlan, "store" | "keys">): Promise<void> {
     const current = this.#staged.accessOf(volumeId);
-    if (current !== undefined && !isSameAccess(store, current)) await this.#staged.renewAccess(volumeId, accessOf(store), keys);
+    // Keys that publications brought go before these, and a provider chain renews its own.
+    if (current === undefined || store.credentials.kind === "chain" || this.#hasBrought(volumeId)) return;
+    if (!isSameAccess(store, current)) await this.#staged.renewAccess(volumeId, accessOf(store), keys);
+  }
+
+  /** Has the engine go on with the driver's own keys of today: they may be others than at the staging. Faults: the store's. */
+  async useDriverKeys(volumeId: string, credentials: CredentialSource): Promise<void> {
+    const current = this.#staged.accessOf(volumeId);
+    if (current === undefined || credentials.kind === "chain" || this.#hasBrought(volumeId)) return;
+    const access = { ...current, credentials };
+    if (!isSameAccess(access, current)) await this.#staged.renewAccess(volumeId, access, "driver");
   }
 
   /** The target is unpublished. */
@@ -99,6 +105,10 @@ export class VolumeSharing {
     this.#shared.delete(volumeId);
   }
 
+  #hasBrought(volumeId: string): boolean {
+    return this.#of(volumeId).brought.size > 0;
+  }
+
   #of(volumeId: string): Shared {
     const shared = this.#shared.get(volumeId) ?? { turns: new Mutex(), brought: new Map() };
     this.#shared.set(volumeId, shared);
@@ -107,7 +117,7 @@ export class VolumeSharing {
 }
 
 /** The record with the target in the group. Throws while another living target is in another one. */
-function inGroup(record: VolumeRecord, targetPath: string, group: number, mounts: readonly MountRow[]): VolumeRecord {
+export function inGroup(record: VolumeRecord, targetPath: string, group: number, mounts: readonly MountRow[]): VolumeRecord {
   const others = (record.grouped ?? []).filter((path) => path !== targetPath);
   if (record.view?.group === group) return { ...record, grouped: [...others, targetPath] };
   const holder = others.find((path) => isOursAt(mounts, path));

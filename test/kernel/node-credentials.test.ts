@@ -1,7 +1,7 @@
 /** Keys of volumes: wrong ones, repaired ones, rotated ones, per volume and per publication; with a store that has several users. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { pollUntil } from "#node/deadline.ts";
 import { readOwner } from "#node/state-folder.ts";
 import { VolumeRecords } from "#node/volume-records.ts";
@@ -14,6 +14,9 @@ import { findBinary, type S3Server, startServer } from "../support/s3-servers.ts
 
 const BUCKET = "keys";
 const WRONG = { accessKeyId: "first", secretAccessKey: "not-the-secret" };
+
+/** Each test mounts several times, and the machine may be busy. */
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 let s3: S3Server;
 let world: NodeWorld;

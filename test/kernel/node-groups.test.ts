@@ -1,5 +1,5 @@
 /** fsGroup and who may do what in a volume: pods that do not run as root, on real mounts. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { createBucketAdmin, createObjectStore, type S3ObjectStore } from "#s3/index.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
 import { failure, NodeVolume, sh, shAs } from "../support/node-volume.ts";
@@ -10,6 +10,9 @@ const GROUP = 2000;
 /** As a CI runner's pod: runAsUser 1000, fsGroup 2000. */
 const RUNNER = { uid: 1000, group: GROUP };
 const BUCKET = "groups";
+
+/** Each test mounts several times, and the machine may be busy. */
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 let s3: S3Server;
 let store: S3ObjectStore;

@@ -2,7 +2,7 @@
 import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { setImmutable } from "#fuse/channel/immutable.ts";
 import { unmount } from "#fuse/channel/mount.ts";
 import { pollUntil } from "#node/deadline.ts";
@@ -16,6 +16,9 @@ import { type NodeWorld, startNodeWorld } from "../support/node-world.ts";
 import { type S3Server, startServer } from "../support/s3-servers.ts";
 
 const BUCKET = "protection";
+
+/** Each test mounts several times, and the machine may be busy. */
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 let s3: S3Server;
 let world: NodeWorld;

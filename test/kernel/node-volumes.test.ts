@@ -1,13 +1,16 @@
 /** Several volumes on one node that have to do with each other: prefixes of one bucket, one place twice, one id twice; access modes. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { createBucketAdmin } from "#s3/index.ts";
 import { connectGrpc } from "../support/grpc.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
 import { failure, NodeVolume, sh } from "../support/node-volume.ts";
 import { folderIn, type NodeWorld, startNodeWorld } from "../support/node-world.ts";
 import { type S3Server, startServer } from "../support/s3-servers.ts";
+
+/** Each test mounts several times, and the machine may be busy. */
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 let s3: S3Server;
 let world: NodeWorld;

@@ -95,7 +95,7 @@ export class NodeVolume {
 
 /** Files of a mount are touched by other processes only: the plugin runs in the test's own. */
 export async function sh(script: string, ...args: readonly string[]): Promise<string> {
-  const { stdout } = await run("sh", ["-ec", script, "sh", ...args], { timeout: 60_000 });
+  const { stdout } = await run("sh", ["-ec", script, "sh", ...args], { timeout: 240_000 });
   return stdout;
 }
 
@@ -108,7 +108,7 @@ export async function shAs(
   const groups = group === undefined ? ["--clear-groups"] : ["--groups", String(group)];
   const who = ["--reuid", String(uid), "--regid", String(uid), ...groups, "--inh-caps=-all", "--"];
   // What leads to the directory is root's alone; a container has it at its own place.
-  const { stdout } = await run("setpriv", [...who, "sh", "-ec", script], { cwd: dir, timeout: 60_000 });
+  const { stdout } = await run("setpriv", [...who, "sh", "-ec", script], { cwd: dir, timeout: 240_000 });
   return stdout;
 }
 

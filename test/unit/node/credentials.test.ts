@@ -1,7 +1,7 @@
 import { rootCertificates } from "node:tls";
 import { expect, test } from "vitest";
 import { resolveStore } from "#controller/store.ts";
-import { accessOf, accessWith, isSameAccess, parseSecrets } from "#node/credentials.ts";
+import { accessOf, accessWith, broughtBy, isSameAccess, parseSecrets } from "#node/credentials.ts";
 
 const SPELLINGS = [
   ["accessKeyId", "secretAccessKey", "sessionToken"],
@@ -57,6 +57,16 @@ test("`accessWith` trusts a secret's authorities beside the driver's, and takes 
     proxy: "http://own",
   });
   expect(accessWith({}, { credentials: STATIC })).toEqual({ credentials: STATIC });
+});
+
+test("`broughtBy` finds what a publication's secret brings, and nothing without keys", () => {
+  expect(broughtBy({ caBundle: "two", proxy: "http://own" }, {})).toBeUndefined();
+  expect(broughtBy({ credentials: STATIC }, { caBundle: "one" })).toEqual({ credentials: STATIC });
+  expect(broughtBy({ credentials: STATIC, caBundle: "two", proxy: "http://own" }, { caBundle: "one" })).toEqual({
+    credentials: STATIC,
+    caBundle: "one\ntwo",
+    proxy: "http://own",
+  });
 });
 
 test("`isSameAccess` compares keys, CA bundle and proxy, and nothing else of a store", () => {
