@@ -7,12 +7,20 @@ import { attributes } from "./file-system/attributes.ts";
 import type { Checks, FileSystemUnderTest } from "./file-system/checks.ts";
 import { content } from "./file-system/content.ts";
 import { directories } from "./file-system/directories.ts";
+import { hardLinks } from "./file-system/hard-links.ts";
 import { openFiles } from "./file-system/open-files.ts";
 import { tree } from "./file-system/tree.ts";
 
 export type FileSystemFactory = () => Promise<FileSystemUnderTest>;
 
-const GROUPS: Readonly<Record<string, Checks>> = { content, "open files": openFiles, tree, directories, attributes };
+const GROUPS: Readonly<Record<string, Checks>> = {
+  content,
+  "open files": openFiles,
+  tree,
+  "hard links": hardLinks,
+  directories,
+  attributes,
+};
 
 /** Runs every check on `factory`'s file systems. */
 export function fileSystemContract(name: string, factory: FileSystemFactory): void {

@@ -187,6 +187,11 @@ export class KernelUser {
     return this.#hold(await this.fs.symlink(parent, name, target, this.caller));
   }
 
+  async link(from: string, to: string): Promise<Entry> {
+    const { parent, name } = await this.place(to);
+    return this.#hold(await this.fs.link(await this.node(from), parent, name, this.caller));
+  }
+
   async readlink(path: string): Promise<string> {
     return this.fs.readlink(await this.node(path), this.caller);
   }

@@ -162,8 +162,9 @@ export class BucketFileSystem implements FileSystem {
     return this.#rename.rename(this.#inode(parent), name, this.#inode(newParent), newName, flags);
   }
 
-  async link(): Promise<Entry> {
-    throw new DriverError("not_permitted", "an object has one name: hard links are not supported");
+  async link(node: NodeId, newParent: NodeId, newName: string): Promise<Entry> {
+    const inode = await this.#current(node);
+    return this.#change(async () => this.#give(await this.#names.link(inode, this.#inode(newParent), newName)));
   }
 
   open(node: NodeId, flags: number): Promise<Opened> {

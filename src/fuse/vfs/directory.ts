@@ -100,8 +100,8 @@ export class Directory<Node extends Placed> {
     this.#isWhole = true;
   }
 
-  /** Takes a listing in. Answers the inodes whose names are gone from the bucket, for the caller to detach. */
-  merge(listing: Listing): Node[] {
+  /** Takes a listing in. Answers the inodes whose names are gone from the bucket, for the caller to take from them. */
+  merge(listing: Listing): { readonly name: string; readonly inode: Node }[] {
     for (const [name, object] of listing.objects) this.#update(name, object, listing.prefixes.has(name), listing.since);
     for (const name of listing.prefixes) if (!listing.objects.has(name)) this.#update(name, undefined, true, listing.since);
     if (!listing.complete) return [];
@@ -120,15 +120,15 @@ export class Directory<Node extends Placed> {
     child.prefix = prefix;
   }
 
-  #removeAbsent({ objects, prefixes, since }: Listing): Node[] {
-    const gone: Node[] = [];
+  #removeAbsent({ objects, prefixes, since }: Listing): { name: string; inode: Node }[] {
+    const gone: { name: string; inode: Node }[] = [];
     for (const [name, child] of this.children) {
       if (objects.has(name) || prefixes.has(name) || this.isNewer(name, since)) continue;
       child.object = undefined;
       child.prefix = false;
       if (child.inode?.local) continue;
       this.children.delete(name);
-      if (child.inode !== undefined) gone.push(child.inode);
+      if (child.inode !== undefined) gone.push({ name, inode: child.inode });
     }
     return gone;
   }

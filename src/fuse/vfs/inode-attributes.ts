@@ -41,7 +41,7 @@ export function attrOf(inode: Inode): Attr {
 function linksOf(inode: Inode): number {
   if (inode.detached) return 0;
   const subdirectories = inode.kind === "dir" ? inode.directory?.subdirectories() : undefined;
-  return subdirectories === undefined ? 1 : 2 + subdirectories;
+  return subdirectories === undefined ? 1 + (inode.others?.length ?? 0) : 2 + subdirectories;
 }
 
 function later(a: Timespec, b: Timespec): Timespec {

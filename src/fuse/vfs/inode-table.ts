@@ -7,13 +7,18 @@
 import { type NodeId, ROOT_NODE } from "#core/brand.ts";
 import { DriverError } from "#core/errors.ts";
 import type { NodeKind, StateStore } from "#fuse/journal/state-store.ts";
-import { Inode, type InodeChild } from "./inode.ts";
+import { Inode, type InodeChild, type Place } from "./inode.ts";
+
+/** Files with several names that are known for as long as the mount lives; of more, those that the kernel forgets become separate files. */
+const LINKED_MAX = 50_000;
 
 export class InodeTable {
   readonly root: Inode;
   readonly #inodes = new Map<NodeId, Inode>();
   readonly #state: StateStore;
   #next: number;
+  /** Inodes that have `others`. */
+  #linked = 0;
 
   constructor(state: StateStore) {
     this.#state = state;
@@ -70,8 +75,39 @@ export class InodeTable {
     const child = inode.parent?.directory?.get(inode.name);
     if (child?.inode === inode) child.inode = undefined;
     inode.detached = true;
+    for (const place of inode.others ?? []) this.removePlace(inode, place);
     if (inode.lookups > 0 || inode.content !== undefined) this.record(inode);
     this.release(inode);
+  }
+
+  /** Gives the file a further name. It is known for as long as it has more than one. */
+  addPlace(inode: Inode, place: Place): void {
+    place.parent.liveChildren += 1;
+    if (inode.others === undefined) this.#linked += 1;
+    inode.others = [...(inode.others ?? []), place];
+  }
+
+  /** Takes one of the further names away. */
+  removePlace(inode: Inode, { parent, name }: Place): void {
+    const left = inode.others?.filter((other) => other.parent !== parent || other.name !== name) ?? [];
+    if (left.length === (inode.others?.length ?? 0)) return;
+    inode.others = left.length === 0 ? undefined : left;
+    if (inode.others === undefined) this.#linked -= 1;
+    const child = parent.directory?.get(name);
+    if (child?.inode === inode) child.inode = undefined;
+    parent.liveChildren -= 1;
+    this.release(parent);
+    this.release(inode);
+  }
+
+  /** `place` becomes the inode's own, and its own one of the others. */
+  swapPlaces(inode: Inode, place: Place): void {
+    const { parent, name } = inode;
+    if (parent === null) return;
+    inode.others = inode.others?.map((other) => (other.parent === place.parent && other.name === place.name ? { parent, name } : other));
+    inode.parent = place.parent;
+    inode.name = place.name;
+    this.record(inode);
   }
 
   /** The kernel is about to learn of this inode once more. */
@@ -107,10 +143,12 @@ export class InodeTable {
       if (at.parent !== null) at.parent.liveChildren -= 1;
       const child: InodeChild | undefined = at.parent?.directory?.get(at.name);
       if (child?.inode === at) child.inode = undefined;
+      for (const place of at.others ?? []) this.removePlace(at, place);
     }
   }
 
   #isFree(inode: Inode): boolean {
+    if (inode.others !== undefined && !inode.detached && this.#linked <= LINKED_MAX) return false;
     if (inode.keep || inode.lookups > 0 || inode.liveChildren > 0 || inode.content !== undefined) return false;
     return (inode.detached || !inode.local) && this.#inodes.has(inode.node);
   }

@@ -30,6 +30,12 @@ export interface Version {
   readonly listed?: true;
 }
 
+/** A name in a directory. */
+export interface Place {
+  readonly parent: Inode;
+  readonly name: string;
+}
+
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
 export type InodeDirectory = Directory<Inode>;
@@ -44,6 +50,8 @@ export class Inode {
   // place in the tree
   parent: Inode | null;
   name: string;
+  /** Further names of the same file: hard links, see hard-links.ts. Never empty. */
+  others: Place[] | undefined;
   /** No name leads here any more: unlinked, replaced, or a newer version has its own inode. Open handles go on. */
   detached = false;
   /** It was detached because the object was replaced or removed elsewhere: what is still written here must not be lost silently. */

@@ -11,6 +11,7 @@ import { DriverError, isFault } from "#core/errors.ts";
 import type { ListedObject, ObjectInfo } from "#s3/object-store.ts";
 import type { VfsContext } from "./context.ts";
 import { Directory, type Listing } from "./directory.ts";
+import { isCopy, isMainPlace, loseName } from "./hard-links.ts";
 import type { Inode, InodeChild, InodeDirectory, Version } from "./inode.ts";
 import { childKey, directoryKey, isShowable, pathKey, RESERVED_NAME } from "./key-names.ts";
 import { kindOf } from "./mode.ts";
@@ -124,7 +125,7 @@ export class Lookup {
   }
 
   async #list(inode: Inode, directory: InodeDirectory, pages: Pages): Promise<void> {
-    const { store, options, clock, inodes } = this.#context;
+    const { store, options, clock } = this.#context;
     const prefix = directoryKey(options.prefix, inode);
     const since = directory.changes;
     // What a listing tells is as old as its first page.
@@ -148,7 +149,7 @@ export class Lookup {
     } while (continuation !== undefined && pages === "all");
     const complete = continuation === undefined;
     const listing: Listing = { since, objects, prefixes, complete, at };
-    for (const gone of directory.merge(listing)) inodes.detach(gone, "superseded");
+    for (const gone of directory.merge(listing)) loseName(this.#context, gone.inode, { parent: inode, name: gone.name }, "superseded");
     directory.bigUntil = complete && objects.size + prefixes.size <= 1000 ? 0 : clock.now() + BIG_FOR_MS;
     directory.marker = marker;
     this.#applyMarker(inode, marker);
@@ -178,17 +179,18 @@ export class Lookup {
     const [version, below] = await Promise.all([this.#head(key), store.list({ prefix: `${key}/`, maxKeys: 1 })]);
     const prefix = below.objects.length > 0 || below.prefixes.length > 0;
     if (directory.isNewer(name, since)) return directory.get(name)?.inode;
-    if (version === undefined && !prefix) return this.#vanish(directory, name);
+    if (version === undefined && !prefix) return this.#vanish(parent, name);
     const child = directory.obtain(name);
     child.prefix = prefix;
     child.object = version === undefined ? undefined : { key, size: version.size, etag: version.etag, lastModified: version.lastModified };
     return this.resolve(parent, child, version);
   }
 
-  #vanish(directory: InodeDirectory, name: string): undefined {
-    const inode = directory.get(name)?.inode;
-    directory.children.delete(name);
-    if (inode !== undefined) this.#context.inodes.detach(inode, "superseded");
+  #vanish(parent: Inode, name: string): undefined {
+    const { children } = this.directoryOf(parent);
+    const inode = children.get(name)?.inode;
+    children.delete(name);
+    if (inode !== undefined) loseName(this.#context, inode, { parent, name }, "superseded");
     return undefined;
   }
 
@@ -202,7 +204,7 @@ export class Lookup {
     if (child.prefix) return this.#resolveDirectory(parent, child, `${key}/`);
     const version = head ?? (await this.#head(key));
     if (version !== undefined) return this.#place(parent, child, version);
-    return child.inode?.local ? child.inode : this.#vanish(this.directoryOf(parent), child.name);
+    return child.inode?.local ? child.inode : this.#vanish(parent, child.name);
   }
 
   /** As `resolve`, without any request: undefined when one would be needed. */
@@ -247,9 +249,13 @@ export class Lookup {
     const key = childKey(options.prefix, parent, child.name);
     const kind = kindOf(decodeAttributes({ key, ...version }, options).mode);
     let inode = child.inode;
+    if (inode !== undefined && inode.others !== undefined && !isMainPlace(inode, { parent, name: child.name }) && isCopy(inode, version)) {
+      return this.#confirm(parent, inode);
+    }
+    const isOther = inode !== undefined && !isMainPlace(inode, { parent, name: child.name });
     // Open handles read the version they opened: a newer one gets an inode, and so a node number, of its own.
     const bound = inode?.content !== undefined && inode.version !== undefined && inode.version?.etag !== version.etag;
-    if (inode === undefined || inode.kind !== kind || bound) inode = this.#replace(parent, child, kind);
+    if (inode === undefined || inode.kind !== kind || bound || isOther) inode = this.#replace(parent, child, kind);
     this.apply(inode, version, key);
     inode.validatedAt = clock.now();
     return inode;
@@ -259,7 +265,7 @@ export class Lookup {
     const { inodes } = this.#context;
     const previous = child.inode;
     const inode = inodes.create(kind, parent, child.name);
-    if (previous !== undefined) inodes.detach(previous, "superseded");
+    if (previous !== undefined) loseName(this.#context, previous, { parent, name: child.name }, "superseded");
     this.directoryOf(parent).obtain(child.name).inode = inode;
     child.inode = inode;
     return inode;

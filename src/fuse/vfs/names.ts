@@ -7,11 +7,13 @@ import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
 import type { Caller } from "./filesystem.ts";
 import { groupAccess } from "./group-view.ts";
-import type { Inode, InodeDirectory } from "./inode.ts";
-import { attributesOf, storedMetadata, touch } from "./inode-attributes.ts";
+import { copyTo, loseName } from "./hard-links.ts";
+import type { Inode, InodeDirectory, Place } from "./inode.ts";
+import { attributesOf, attrOf, storedMetadata, touch } from "./inode-attributes.ts";
 import { checkName, childKey, directoryKey, isShowable, pathKey } from "./key-names.ts";
 import { isReserved, type Lookup } from "./lookup.ts";
 import { kindOf, PERMISSIONS, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "./mode.ts";
+import { withTimes } from "./object-metadata.ts";
 import type { Uploads } from "./uploads.ts";
 
 export class Names {
@@ -104,6 +106,26 @@ export class Names {
     return inode;
   }
 
+  /** link(2). When it returns, the object stands under both names. */
+  async link(inode: Inode, parent: Inode, name: string): Promise<Inode> {
+    if (inode.kind === "dir") throw new DriverError("not_permitted", "a directory has one name");
+    await this.checkFree(parent, name);
+    const place: Place = { parent, name };
+    await inode.lock.run(async () => {
+      if (inode.detached) throw new DriverError("not_found", `${inode.name} was removed`);
+      await this.#lookup.complete(inode);
+      inode.attributes = { ...attributesOf(inode), ctime: this.now() };
+      await this.#uploads.upload(inode);
+      if (!inode.version) throw new DriverError("stale", `${inode.name} has no object`);
+      inode.version = { ...inode.version, metadata: withTimes(inode.version.metadata, attrOf(inode)) };
+      await copyTo(this.#context, inode, place);
+      this.#context.inodes.addPlace(inode, place);
+      Object.assign(this.#lookup.directoryOf(parent).obtain(name), { inode, prefix: false });
+    });
+    touch(parent, this.now());
+    return inode;
+  }
+
   async #putObject(inode: Inode, body: Uint8Array): Promise<void> {
     const { store, options, conditions } = this.#context;
     const key = pathKey(options.prefix, inode);
@@ -134,7 +156,7 @@ export class Names {
     this.checkName(parent, name);
     const inode = await this.#require(parent, name);
     if (inode.kind === "dir") throw new DriverError("is_dir", `${name} is a directory`);
-    await inode.lock.run(() => this.#unlinkLocked(parent, inode));
+    await inode.lock.run(() => (inode.others === undefined ? this.#unlinkLocked(parent, inode) : this.#unlinkOne(inode, { parent, name })));
     await this.#uploads.forget(inode);
     await this.keepParent(parent);
   }
@@ -159,6 +181,32 @@ export class Names {
       inodes.detach(inode);
     } catch (error) {
       // Somebody replaced it: the kernel looks again and the caller's next try means the new one.
+      if (isFault(error, "stale")) directory.expire();
+      throw error;
+    } finally {
+      done();
+    }
+  }
+
+  /** One of several names. Under the inode's lock. */
+  async #unlinkOne(inode: Inode, place: Place): Promise<void> {
+    const { store, conditions, options, attrs } = this.#context;
+    const { parent, name } = place;
+    const directory = this.#lookup.directoryOf(parent);
+    const done = directory.beginChange(name);
+    try {
+      // What goes on under another name is sent there, and nothing of it is on its way to this one.
+      await this.#uploads.upload(inode);
+      const key = childKey(options.prefix, parent, name);
+      const etag = directory.get(name)?.object?.etag;
+      await this.#files.keepForOpenHandles(inode);
+      await store.delete(key, conditions.deleteIfMatch && etag !== undefined ? { ifMatch: etag } : {});
+      attrs.drop(key);
+      loseName(this.#context, inode, place, "removed");
+      directory.children.delete(name);
+      inode.attributes = { ...attributesOf(inode), ctime: this.now() };
+      touch(parent, this.now());
+    } catch (error) {
       if (isFault(error, "stale")) directory.expire();
       throw error;
     } finally {

@@ -13,7 +13,8 @@ import { followVersion, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
 import { RENAME_NOREPLACE } from "./filesystem.ts";
-import type { Inode } from "./inode.ts";
+import { isMainPlace, loseName, makeMain } from "./hard-links.ts";
+import type { Inode, Place } from "./inode.ts";
 import { attributesOf, touch } from "./inode-attributes.ts";
 import { childKey, directoryKey, pathKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
@@ -87,21 +88,36 @@ export class Rename {
       doneFrom();
       doneTo();
     }
-    if (move.replaced !== undefined) await this.#uploads.forget(move.replaced);
+    if (move.replaced?.detached) await this.#uploads.forget(move.replaced);
     await this.#uploads.letGo(move.inode);
     await this.#names.keepParent(from);
   }
 
   /** Nothing may bring the replaced file back: what is under way of it is waited for, and nothing new begins. */
   async #moveOver(move: Move): Promise<void> {
-    const { inode, replaced } = move;
+    const { inode, replaced, from, oldName } = move;
     await this.#uploads.beforeMove(inode);
+    if (inode.others !== undefined) {
+      // Sent under the name that it has, and moved by the name that is asked for.
+      await this.#uploads.upload(inode);
+      makeMain(this.#context, inode, { parent: from, name: oldName });
+    }
     if (inode.detached) throw new DriverError("stale", `${inode.name} was replaced elsewhere`);
     if (replaced === undefined) return this.#moveFile(move);
     await replaced.lock.run(async () => {
       await this.#uploads.finishSending(replaced);
+      await this.#leaveToOthers(replaced, { parent: move.to, name: move.newName });
       await this.#moveFile(move);
     });
+  }
+
+  /** A replaced file that has other names goes on under these. Under its lock. */
+  async #leaveToOthers(replaced: Inode, place: Place): Promise<void> {
+    const [next] = replaced.others ?? [];
+    if (next === undefined) return;
+    await this.#uploads.upload(replaced);
+    await this.#files.keepForOpenHandles(replaced);
+    if (isMainPlace(replaced, place)) makeMain(this.#context, replaced, next);
   }
 
   async #prepare(from: Inode, oldName: string, to: Inode, newName: string, flags: number): Promise<Move> {
@@ -219,12 +235,16 @@ export class Rename {
   }
 
   /** The rename holds: what stood under the new name is gone. */
-  #complete({ from, to, replaced }: Move): void {
-    if (replaced !== undefined) {
+  #complete({ inode, from, to, newName, replaced }: Move): void {
+    const now = this.#names.now();
+    if (replaced?.others !== undefined) {
+      loseName(this.#context, replaced, { parent: to, name: newName }, "removed");
+      this.#lookup.directoryOf(to).obtain(newName).inode = inode;
+      replaced.attributes = { ...attributesOf(replaced), ctime: now };
+    } else if (replaced !== undefined) {
       this.#context.state.dropDirty(replaced.node);
       this.#context.inodes.detach(replaced);
     }
-    const now = this.#names.now();
     touch(from, now);
     touch(to, now);
   }

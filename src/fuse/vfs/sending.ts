@@ -13,6 +13,7 @@ import type { PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts
 import { keepConflict } from "./conflicts.ts";
 import { followVersion, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
+import { propagate } from "./hard-links.ts";
 import type { Inode, Version } from "./inode.ts";
 import { attributesOf, attrOf, storedMetadata } from "./inode-attributes.ts";
 import { pathKey } from "./key-names.ts";
@@ -77,6 +78,7 @@ export class Sender {
       content.sent = [];
       this.settle(inode, target.key);
       recordDirty(this.#context, inode);
+      await this.#propagate(inode);
     } catch (error) {
       throw this.#onFailure(inode, DriverError.from(error));
     } finally {
@@ -214,9 +216,27 @@ export class Sender {
       this.settle(inode, key);
       if (inode.content?.dirty === undefined) state.dropDirty(inode.node);
       else recordDirty(this.#context, inode);
+      await this.#propagate(inode);
     } finally {
       done?.();
     }
+  }
+
+  /** The file's other names get what it has now. What fails is made good by the next try to store its attributes. */
+  async #propagate(inode: Inode): Promise<void> {
+    if (inode.others === undefined) return;
+    inode.attributesDirty = true;
+    try {
+      await propagate(this.#context, inode);
+    } catch (error) {
+      // Nobody's data is in question, as it is when the file's own object was replaced.
+      throw new DriverError(
+        isFault(error, "stale", "exists", "not_found") ? "conflict" : DriverError.from(error).fault,
+        "a hard link was not updated",
+        { cause: error },
+      );
+    }
+    inode.attributesDirty = false;
   }
 
   /** The attributes that were set here will not be stored: the bucket's are the truth again. */

@@ -185,11 +185,6 @@ export const tree: Checks = {
       expect(await user.stat(name)).toMatchObject({ mode, rdev, size: 0 });
     }
   },
-  "hard links are refused": async ({ user, fs }) => {
-    await user.writeFile("f", "x");
-    const { parent } = await user.place("g");
-    expect(await faultOf(fs.link(await user.node("f"), parent, "g", user.caller))).toBe("not_permitted");
-  },
   "symlinks show their target, also one that leads nowhere": async ({ user, letTimePass }) => {
     for (const target of ["f", "/absolute/path", "../up", "naïve ünïcode %41 100%"]) {
       await user.symlink("l", target);

@@ -36,7 +36,7 @@ describe("Directory", () => {
     directory.merge(listing(directory, ["a", "b"]));
     const node = { name: "a", local: false };
     directory.obtain("a").inode = node;
-    expect(directory.merge(listing(directory, ["b", "c"]))).toEqual([node]);
+    expect(directory.merge(listing(directory, ["b", "c"]))).toEqual([{ name: "a", inode: node }]);
     expect([...directory.children.keys()]).toEqual(["b", "c"]);
   });
 
@@ -73,7 +73,7 @@ describe("Directory", () => {
     expect(directory.merge(listing(directory, []))).toEqual([]);
     expect(directory.get("f")?.inode).toBe(node);
     node.local = false;
-    expect(directory.merge(listing(directory, []))).toEqual([node]);
+    expect(directory.merge(listing(directory, []))).toEqual([{ name: "f", inode: node }]);
   });
 
   it("`merge` of a part of a listing removes nothing and does not count as one", () => {
