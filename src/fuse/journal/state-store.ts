@@ -48,6 +48,8 @@ export interface DirtyRow {
   readonly metadata: UserMetadata;
   /** It was closed, and nobody waits for its upload: a successor sends it, whoever has it open. */
   readonly closed?: boolean;
+  /** Uploads of other states of the file than `metadata` tells, which may be in the bucket: begun, and without an answer yet. */
+  readonly sent?: readonly SentMark[];
   /** A multipart upload under way, and what of it is in the bucket; `metadata` where its object will carry other than the row's. */
   readonly upload?: {
     readonly uploadId: string;
@@ -55,6 +57,14 @@ export interface DirtyRow {
     readonly parts: readonly UploadedPart[];
     readonly metadata?: UserMetadata;
   };
+}
+
+/** By what an object that was sent is known again: the times that its metadata tells, size, and MD5 of the content where that is known. */
+export interface SentMark {
+  readonly mtime: string;
+  readonly ctime: string;
+  readonly size: number;
+  readonly md5?: string | undefined;
 }
 
 /** The connection: what INIT negotiated, byte for byte. */

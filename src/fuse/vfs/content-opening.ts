@@ -9,6 +9,7 @@ import type { Inode } from "./inode.ts";
 import { storedMetadata } from "./inode-attributes.ts";
 import { pathKey } from "./key-names.ts";
 import type { OpenContent } from "./open-content.ts";
+import { markOf } from "./own-version.ts";
 
 export interface OpenIntent {
   readonly write: boolean;
@@ -143,7 +144,14 @@ export function recordDirty({ state, options }: VfsContext, inode: Inode, replac
     headers: version?.headers ?? {},
     metadata: storedMetadata(inode),
     ...(inode.content?.closed ? { closed: true } : {}),
+    ...sentOf(inode.content),
     ...(inode.content?.upload === undefined ? {} : { upload: inode.content.upload }),
   };
   state.putDirty(row, replaced);
+}
+
+function sentOf(content: OpenContent | undefined): Pick<DirtyRow, "sent"> {
+  const versions = [...(content?.sent ?? []), ...(content?.underWay === undefined ? [] : [content.underWay])];
+  const sent = versions.flatMap((version) => markOf(version) ?? []);
+  return sent.length === 0 ? {} : { sent };
 }

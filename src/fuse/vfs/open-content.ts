@@ -47,6 +47,8 @@ export interface OpenContent {
   closed?: boolean;
   /** The content is on its way into the bucket. */
   sending?: Sending | undefined;
+  /** What is on its way, for a successor: the file may be another by then. */
+  underWay?: SentVersion | undefined;
   /** An upload that nobody waited for found the object replaced elsewhere: told to who closes or syncs next. */
   refusal?: DriverError | undefined;
 }

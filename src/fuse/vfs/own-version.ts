@@ -10,13 +10,16 @@ import { createHash } from "node:crypto";
 import { fstatSync, readSync } from "node:fs";
 import type { Etag } from "#core/brand.ts";
 import { isFault } from "#core/errors.ts";
-import type { ObjectStore, UserMetadata } from "#s3/object-store.ts";
+import type { SentMark } from "#fuse/journal/state-store.ts";
+import type { ObjectInfo, ObjectStore, UserMetadata } from "#s3/object-store.ts";
 
 /** An upload that may have reached the bucket. */
 export interface SentVersion {
   readonly metadata: UserMetadata;
-  /** Of the content, in hexadecimal; undefined for those too large to be sent in one piece. */
+  /** Of the content, in hexadecimal; undefined for those too large to be sent in one piece, and where the content is another by now. */
   readonly md5: string | undefined;
+  /** Of the content, where it is known. */
+  readonly size?: number | undefined;
 }
 
 /** Larger ones go in parts, and their ETag is no MD5. */
@@ -25,12 +28,25 @@ const CHUNK_BYTES = 1 << 20;
 
 /** What an upload of the file as it is now sends. */
 export function sentVersion(metadata: UserMetadata, fd: number): SentVersion {
-  return { metadata, md5: md5Of(fd) };
+  return { metadata, md5: md5Of(fd), size: fstatSync(fd).size };
+}
+
+/** For the journal. Undefined for what could not be told from others. */
+export function markOf({ metadata, md5, size }: SentVersion): SentMark | undefined {
+  const { mtime, ctime } = metadata;
+  if (mtime === undefined || ctime === undefined || size === undefined) return undefined;
+  return { mtime, ctime, size, ...(md5 === undefined ? {} : { md5 }) };
+}
+
+export function sentAs({ mtime, ctime, size, md5 }: SentMark): SentVersion {
+  return { metadata: { mtime, ctime }, md5, size };
 }
 
 /** Notes what was sent; the same once. */
 export function rememberSent(sent: SentVersion[], version: SentVersion): void {
-  if (!sent.some(({ metadata, md5 }) => md5 === version.md5 && isSameTime(metadata, version.metadata))) sent.push(version);
+  const isKnown = ({ metadata, md5, size }: SentVersion) =>
+    md5 === version.md5 && size === version.size && isSameTime(metadata, version.metadata);
+  if (!sent.some(isKnown)) sent.push(version);
 }
 
 /** What a dead predecessor may have sent, if the file was not changed since. The content is looked at only when it is asked for. */
@@ -58,17 +74,18 @@ function md5Of(fd: number): string | undefined {
 /** The ETag of the present version if it is one of those that were `sent` to `key`. Throws what HEAD throws, but for "not there". */
 export async function findOwnVersion(store: ObjectStore, key: string, sent: readonly SentVersion[]): Promise<Etag | undefined> {
   try {
-    const { etag, metadata } = await store.head(key);
-    return sent.some((version) => isSame(version, etag, metadata)) ? etag : undefined;
+    const there = await store.head(key);
+    return sent.some((version) => isSame(version, there)) ? there.etag : undefined;
   } catch (error) {
     if (isFault(error, "not_found")) return undefined;
     throw error;
   }
 }
 
-function isSame(sent: SentVersion, etag: Etag, metadata: UserMetadata): boolean {
+function isSame(sent: SentVersion, { etag, metadata, size }: ObjectInfo): boolean {
   if (sent.metadata["mtime"] === undefined || !isSameTime(sent.metadata, metadata)) return false;
-  return etag.includes("-") || etag === `"${sent.md5}"`;
+  if (etag.includes("-")) return true;
+  return sent.md5 === undefined ? sent.size === size : etag === `"${sent.md5}"`;
 }
 
 function isSameTime(a: UserMetadata, b: UserMetadata): boolean {

@@ -21,7 +21,7 @@ import { Inode } from "./inode.ts";
 import { wantsWrite } from "./mode.ts";
 import { type AttributeDefaults, decodeAttributes, decodeXattrs, encodeAttributes } from "./object-metadata.ts";
 import type { OpenContent } from "./open-content.ts";
-import { findOwnVersion, type SentVersion, sentByPredecessor } from "./own-version.ts";
+import { findOwnVersion, type SentVersion, sentAs, sentByPredecessor } from "./own-version.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** Unsent files that are sent at one time: a mount waits for them. */
@@ -223,9 +223,9 @@ async function send({ store, conditions, options }: VfsContext, row: DirtyRow, d
 }
 
 /** What a dead predecessor may have brought into the bucket without coming to know of it. */
-function sentOf({ metadata, upload }: DirtyRow, { fd }: DirtyFile): SentVersion[] {
+function sentOf({ metadata, upload, sent = [] }: DirtyRow, { fd }: DirtyFile): SentVersion[] {
   const ahead = upload?.metadata === undefined ? [] : [{ metadata: upload.metadata, md5: undefined }];
-  return [sentByPredecessor(metadata, fd), ...ahead];
+  return [sentByPredecessor(metadata, fd), ...ahead, ...sent.map(sentAs)];
 }
 
 /** The row is as old as the last open, fsync or close; the spool file's mtime is the truth. */

@@ -50,6 +50,7 @@ export class Sender {
     const target = { ...this.#target(inode, content), mayBeMapped: content.mayBeMapped && content.handles > 0 };
     const done = parent?.directory?.beginChange(name);
     const begun: Begun = { content, target, attributes: inode.attributes, ctime: attrOf(inode).ctime, done };
+    content.underWay = { metadata: target.metadata, md5: undefined, size: dirty.stat().size };
     const arriving = this.#send(inode, content, dirty, target);
     let finished: Promise<void> | undefined;
     const sending: Sending = {
@@ -76,6 +77,7 @@ export class Sender {
       content.exclusive = false;
       content.closed = false;
       content.sent = [];
+      content.underWay = undefined;
       this.settle(inode, target.key);
       recordDirty(this.#context, inode);
       await this.#propagate(inode);
@@ -83,6 +85,7 @@ export class Sender {
       throw this.#onFailure(inode, DriverError.from(error));
     } finally {
       content.sending = undefined;
+      content.underWay = undefined;
       done?.();
     }
   }

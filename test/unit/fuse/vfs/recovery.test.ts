@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { DirectoryEntry } from "#fuse/vfs/filesystem.ts";
 import { FailingObjectStore } from "../../../support/failing-object-store.ts";
 import { ALICE, faultOf, O_CREAT, O_RDWR, O_WRONLY, OpenFile } from "../../../support/kernel-user.ts";
@@ -221,5 +221,82 @@ describe("recover", () => {
     await next.fs.syncAll();
     expect(memory.text("f")).toBe("data");
     expect(next.spooled()).toEqual([]);
+  });
+});
+
+describe("recover with durability=local", () => {
+  /** Nothing is sent before somebody asks for it. */
+  const later = { durability: "local", uploadDelays: { quietMs: 600_000, latestMs: 600_000, retryMs: 600_000 } } as const;
+  const atOnce = { durability: "local", uploadDelays: { quietMs: 0, latestMs: 0, retryMs: 10 } } as const;
+
+  for (const takeover of [false, true]) {
+    describe(takeover ? "on the same connection" : "on a new connection", () => {
+      it("what was closed, renamed, changed and removed before its upload is so in the bucket", async () => {
+        const first = await VfsWorld.open({ journal: true, options: later });
+        first.memory.seed("over", "old");
+        first.memory.seed("attributes", "x");
+        await first.user.writeFile("new", "new");
+        await first.user.setattr("new", { mode: 0o600 });
+        await first.user.writeFile("tmp", "saved");
+        await first.user.rename("tmp", "over");
+        await first.user.writeFile("gone", "x");
+        await first.user.unlink("gone");
+        await first.user.setattr("attributes", { mode: 0o640 });
+        expect(first.memory.requests).toMatchObject({ ListObjectsV2: 1 });
+        expect(first.memory.requests).not.toHaveProperty("PutObject");
+        await using next = await first.successor(takeover);
+        await next.fs.syncAll();
+        expect(next.memory.keys).toEqual(["attributes", "new", "over"]);
+        expect([next.memory.text("new"), next.memory.text("over")]).toEqual(["new", "saved"]);
+        expect(next.memory.metadata("new")?.["mode"]).toBe(String(0o100600));
+        expect(next.memory.metadata("attributes")?.["mode"]).toBe(String(0o100640));
+        expect(next.conflicts()).toEqual({});
+        expect(next.spooled()).toEqual([]);
+        await using third = await next.successor(false);
+        expect(third.context.state.recovered.dirty.size).toBe(0);
+      });
+
+      it("a file that was changed while its upload was on its way is no conflict with itself", async () => {
+        const memory = new MemoryObjectStore();
+        const store = new FailingObjectStore(memory);
+        const first = await VfsWorld.open({ store, journal: true, options: atOnce });
+        await first.user.writeFile("f", "zero");
+        await first.fs.syncAll();
+        const goOn = store.hold("put");
+        await first.user.writeFile("f", "one");
+        await vi.waitUntil(() => store.calls.put === 2, 30_000);
+        await first.user.writeFile("f", "two and more");
+        const succeeded = first.successor(takeover);
+        // The dead engine's request is carried out.
+        goOn();
+        await using next = await succeeded;
+        await next.fs.syncAll();
+        expect(memory.text("f")).toBe("two and more");
+        expect(next.conflicts()).toEqual({});
+      });
+
+      it("attributes of an object that was replaced elsewhere are given up, and the object stays", async () => {
+        const first = await VfsWorld.open({ journal: true, options: later });
+        first.memory.seed("f", "x");
+        await first.user.setattr("f", { mode: 0o600 });
+        first.memory.seed("f", "theirs");
+        await using next = await first.successor(takeover);
+        await faultOf(next.fs.syncAll());
+        expect(next.memory.text("f")).toBe("theirs");
+        expect(next.memory.metadata("f")).toEqual({});
+        expect(next.log.lines.some(({ level }) => level === "warn")).toBe(true);
+        await next.fs.syncAll();
+      });
+    });
+  }
+
+  it("takes over what was closed and is open still, and sends it; what was not closed waits for that", async () => {
+    const first = await VfsWorld.open({ journal: true, options: later });
+    await first.user.writeFile("closed", "data");
+    await first.user.open("closed");
+    await (await first.user.open("open", O_WRONLY | O_CREAT)).write(0, "half");
+    await using next = await first.successor(true, { options: atOnce });
+    await vi.waitUntil(() => next.memory.text("closed") === "data", 30_000);
+    expect(next.memory.keys).toEqual(["closed"]);
   });
 });
