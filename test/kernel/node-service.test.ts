@@ -4,7 +4,6 @@ import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createControllerServices } from "#controller/service.ts";
 import { silentLogger } from "#core/log.ts";
@@ -12,6 +11,7 @@ import { pollUntil } from "#node/deadline.ts";
 import { createBucketAdmin } from "#s3/index.ts";
 import { connectGrpc, type GrpcClient } from "../support/grpc.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
+import { abortConnection, failure, sh } from "../support/node-volume.ts";
 import { folderIn, type NodeWorld, startNodeWorld } from "../support/node-world.ts";
 import { availableServers, type S3Server, startServer } from "../support/s3-servers.ts";
 
@@ -26,12 +26,6 @@ let controller: ReturnType<typeof createControllerServices>;
 let volume: { volumeId: string; volumeContext: Record<string, string> };
 let staging: string;
 let names = 0;
-
-/** Files of a mount are touched by other processes only: the plugin runs in this one. */
-async function sh(script: string, ...args: string[]): Promise<string> {
-  const { stdout } = await run("sh", ["-ec", script, "sh", ...args], { timeout: 60_000 });
-  return stdout;
-}
 
 function stageRequest(more: object = {}): object {
   return { ...volume, volumeCapability: MANY_WRITERS, stagingTargetPath: staging, ...more };
@@ -53,17 +47,6 @@ function unpublish(targetPath: string): Promise<object> {
 
 function unstage(): Promise<object> {
   return node.call("NodeUnstageVolume", { volumeId: volume.volumeId, stagingTargetPath: staging }, CALL);
-}
-
-/** The code and message that a call fails with. */
-async function failure(call: Promise<unknown>): Promise<{ code: string; details: string }> {
-  const error = (await call.then(
-    () => {
-      throw new Error("it did not fail");
-    },
-    (thrown: unknown) => thrown,
-  )) as { code: number; details: string };
-  return { code: status[error.code] ?? String(error), details: error.details };
 }
 
 async function nothingIsLeft(): Promise<void> {
@@ -262,10 +245,7 @@ describe.skipIf(skipMounts("test/kernel/node-service"))("createNodeServices", ()
       await sh('printf content > "$1/file"', target);
       // The supervisor keeps the connection alive: aborting it is what the end of plugin and engine together looks like.
       const [row] = await world.mounts();
-      await sh(
-        '[ -e "$1" ] || mount -t fusectl none /sys/fs/fuse/connections; echo 1 > "$1"',
-        `/sys/fs/fuse/connections/${row?.device.split(":")[1]}/abort`,
-      );
+      await abortConnection(row?.device ?? "");
       await expect(sh('cat "$1/file"', target)).rejects.toThrow(/not connected/i);
       expect(await pollUntil(30_000, 20, async () => (await world.engines()).length === 0)).toBe(true);
       if (call === "NodeStageVolume") await stage();
