@@ -9,7 +9,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DriverError } from "#core/errors.ts";
 import type { ProcessContext } from "./process-context.ts";
-import { keepHeapSmall } from "./small-heap.ts";
+import { compileNothing, keepHeapSmall } from "./small-heap.ts";
 import { exitCodeOf } from "./usage-error.ts";
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
@@ -38,6 +38,7 @@ async function main([, script = "", ...args]: readonly string[]): Promise<number
     return runEngineCommand(context);
   }
   keepHeapSmall();
+  if (args[0] === "keeper") compileNothing();
   const { runProgram } = await import("./program.ts");
   if (!isMountHelper(script, args)) return runProgram(args, context);
   const { mountArguments } = await import("./mount-helper.ts");

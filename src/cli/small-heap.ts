@@ -9,3 +9,11 @@ export function keepHeapSmall(): void {
   setFlagsFromString("--max-semi-space-size=2");
   setFlagsFromString("--semi-space-growth-factor=1");
 }
+
+/**
+ * Leaves everything to V8's interpreter. For the keeper, which has next to nothing to do: 57 MiB RSS instead of 62 when it has started,
+ * 63 instead of 82 after thousands of deposits. Before modules are loaded, as above.
+ */
+export function compileNothing(): void {
+  for (const tier of ["--no-sparkplug", "--no-maglev", "--no-opt"]) setFlagsFromString(tier);
+}
