@@ -5,10 +5,22 @@ import { imageTool, loadDebianImage } from "./images.ts";
 
 const USERS = 'echo "build:x:1000:1000::/tmp:/bin/sh" > etc/passwd && mkdir -p tmp usr/bin && chmod 1777 tmp';
 
+/**
+ * Maven itself from Maven Central, as the image of that name has it: Debian's is older, and several builds at once spoil each other's
+ * downloads with it (its `.part` files have common names, and the lock on them is let go before its file is deleted).
+ */
+const MAVEN = "org.apache.maven:apache-maven:3.9.11:tar.gz:bin";
+
 export async function loadMavenImage(cluster: Cluster): Promise<void> {
-  const packages = ["maven", "openjdk-17-jdk-headless", "busybox-static"];
-  // Nothing is set up by extracting packages: neither the alternatives, which are the commands, nor Java's certificates.
-  const setUp = `${USERS} && ln -s ../share/maven/bin/mvn usr/bin/mvn && ln -s ../lib/jvm/$(ls usr/lib/jvm | grep -m1 openjdk-)/bin/java usr/bin/java`;
+  const packages = ["openjdk-17-jdk-headless", "busybox-static"];
+  const setUp = [
+    USERS,
+    `mvn --batch-mode --quiet dependency:copy -Dartifact=${MAVEN} -DoutputDirectory="$PWD/tmp"`,
+    "mkdir usr/share/maven && tar -xzf tmp/apache-maven-*.tar.gz --strip-components=1 -C usr/share/maven && rm tmp/apache-maven-*",
+    "ln -s ../share/maven/bin/mvn usr/bin/mvn",
+    // Packages are extracted, not set up: the alternatives, which the command is one of, are missing.
+    "ln -s ../lib/jvm/$(ls usr/lib/jvm | grep -m1 openjdk-)/bin/java usr/bin/java",
+  ].join(" && ");
   await loadDebianImage(cluster, "docker.io/library/maven:3.9-eclipse-temurin-21", packages, setUp);
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { loadMavenImage, loadNpmImage } from "./build-images.ts";
-import { serveMavenMirror, serveNpmRegistry } from "./mirrors.ts";
+import { serveMavenMirror, serveNpmRegistry, stopMirror } from "./mirrors.ts";
 import { useScenario } from "./scenario.ts";
 
 const EXAMPLES = join(import.meta.dirname, "../../examples");
@@ -51,10 +51,11 @@ describe("examples/maven-cache", () => {
     await kubectl.apply({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "maven-settings" }, data: { "settings.xml": settings } });
     await apply(files("claim", "project", "builds"));
     expect(await completed("maven-build")).toContain("BUILD SUCCESS");
-    // Whatever the offline build uses comes from the volume: it is not even told where the mirror is.
-    await kubectl.remove("configmap", "maven-settings");
+    // Maven notes by the mirror's name where a file came from, so the settings stay; whatever is used comes from the volume.
+    await stopMirror(cluster);
     await apply(files("offline"));
     expect(await completed("maven-build-offline")).toContain("BUILD SUCCESS");
+    await kubectl.remove("configmap", "maven-settings");
     await remove(files("offline", "builds", "project", "claim"));
   });
 });
@@ -78,6 +79,7 @@ describe("examples/npm-cache", () => {
     await apply(files("claim", "project"));
     await apply(files("builds"), withRegistry);
     await completed("npm-build");
+    await stopMirror(cluster);
     await apply(files("offline"));
     await completed("npm-build-offline");
     await remove(files("offline", "builds", "project", "claim"));

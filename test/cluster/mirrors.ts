@@ -36,6 +36,11 @@ export async function serveNpmRegistry(cluster: Cluster, configMap: string): Pro
   return `${URL}/npm/`;
 }
 
+/** Ends it: what builds use from now on they have. */
+export async function stopMirror(cluster: Cluster): Promise<void> {
+  await cluster.script("svc", "stop", NAME);
+}
+
 function run(folder: string, command: string, ...args: readonly string[]): void {
   const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: folder, encoding: "utf8" });
   if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${error?.message ?? `exit code ${status}`}\n${stdout}${stderr}`);
