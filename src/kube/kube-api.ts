@@ -2,8 +2,8 @@
  * `KubeApi`: the few requests that this driver makes to the Kubernetes API, on @kubernetes/client-node.
  *
  * The library is loaded at the first request, which most processes never make, and in a cluster only the generated core API of it: its
- * KubeConfig, which reads every form of kubeconfig file, brings all other APIs along (RSS of a process with gRPC and undici loaded: 78 MiB;
- * with the core API 90, with KubeConfig 112).
+ * KubeConfig, which reads every form of kubeconfig file, brings all other APIs along. RSS of a node plugin: 94 MiB before its first Event, 115
+ * after it, 139 with KubeConfig.
  */
 import { readFile } from "node:fs/promises";
 import { isIPv6 } from "node:net";

@@ -154,6 +154,15 @@ dnsConfig:
 
 {{/* The environment that controller and node plugin share: the driver's own keys, the proxy. Takes a dict of root and settings. */}}
 {{- define "bucketmount.pluginEnv" }}
+{{- if .root.Values.kubeEvents }}
+{{- /* For Events about the plugin itself. */}}
+{{- range $name, $field := dict "POD_NAME" "name" "POD_NAMESPACE" "namespace" "POD_UID" "uid" }}
+- name: {{ $name }}
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.{{ $field }}
+{{- end }}
+{{- end }}
 {{- with include "bucketmount.secretName" .root }}
 {{- $keys := $.root.Values.secret.keys }}
 - name: AWS_ACCESS_KEY_ID
