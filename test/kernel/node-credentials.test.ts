@@ -1,6 +1,9 @@
 /** Keys of volumes: wrong ones, repaired ones, rotated ones, per volume and per publication; with a store that has several users. */
 import { writeFile } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { rootCertificates } from "node:tls";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { pollUntil } from "#node/deadline.ts";
 import { readOwner } from "#node/state-folder.ts";
@@ -137,6 +140,38 @@ describe.skipIf(skipMounts("test/kernel/node-credentials") || noServer)("keys of
     await removeAccount(s3, second);
     await use(volume.target("one"));
     await volume.end("one");
+  });
+
+  test("a proxy and authorities in the secret are the volume's own; wrong ones are refused by name", async () => {
+    const asked: (string | undefined)[] = [];
+    const proxy = createServer((incoming, answer) => {
+      asked.push(incoming.headers["proxy-authorization"]);
+      const { "proxy-authorization": _own, ...headers } = incoming.headers;
+      const onward = request(incoming.url ?? "", { method: incoming.method, headers }, (got) => {
+        answer.writeHead(got.statusCode ?? 502, got.headers);
+        got.pipe(answer);
+      });
+      onward.on("error", () => answer.destroy());
+      incoming.pipe(onward);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const httpProxy = `http://user:proxy-password@127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const own = await failure(volume.stage({ secrets: { ...first, httpProxy: "127.0.0.1:9" } }));
+    expect(own).toMatchObject({ code: "INVALID_ARGUMENT", details: expect.stringContaining("httpProxy") });
+    expect(await failure(volume.stage({ secrets: { ...first, caBundle: "none" } }))).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      details: expect.stringContaining("caBundle"),
+    });
+    await volume.stage({ secrets: { ...first, httpProxy, caBundle: rootCertificates[0] ?? "" } });
+    const dir = await volume.publish("one", { secrets: { ...second } });
+    const before = asked.length;
+    await use(dir);
+    expect(asked.length).toBeGreaterThan(before);
+    expect(new Set(asked)).toEqual(new Set([`Basic ${btoa("user:proxy-password")}`]));
+    await expect(sh('grep -rl proxy-password "$1"', world.dir)).rejects.toMatchObject({ code: 1 });
+    await volume.end("one");
+    proxy.closeAllConnections();
+    await new Promise((resolve) => proxy.close(resolve));
   });
 
   test("keys never come to the disk, however they came", async () => {
