@@ -6,6 +6,7 @@
  * file system has them), and the copy is sent. What was written after the copy waits for the next flush: the file stays dirty.
  */
 import fs from "node:fs";
+import { promisify } from "node:util";
 import type { Etag } from "#core/brand.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { AheadSource } from "./begun-upload.ts";
@@ -35,6 +36,9 @@ export interface SteadyResult extends UploadResult {
 const DIRECT_TRIES = 2;
 /** A copy is made again when the file changed under it; after so many it is sent as it is, every byte as new as the call or newer. */
 const COPY_TRIES = 3;
+const COPY_BYTES = 1 << 20;
+
+const read = promisify(fs.read);
 
 export async function uploadSteadily(job: SteadyUpload): Promise<SteadyResult> {
   let { target } = job;
@@ -55,8 +59,10 @@ async function sendOnce({ fd, watch, uploader, ahead, onSent }: SteadyUpload, ta
     onSent(put.etag);
     return { ...put, size: moment.size, mtime: moment.mtime, moment: stillHolding(watch, moment) };
   } catch (thrown) {
+    // Cut meanwhile, though it may be as long as before again.
+    const wasCut = isFault(thrown, "corrupt") && !watch.holds(moment);
     watch.release(moment);
-    if (isFault(thrown, "corrupt") && watch.stat().size < moment.size) return undefined;
+    if (wasCut) return undefined;
     throw thrown;
   }
 }
@@ -89,8 +95,7 @@ async function copyAside({ fd, watch, copyPath, target }: SteadyUpload): Promise
     const moment = watch.moment();
     try {
       if (target.mayBeMapped) await writeBack(fd);
-      // Through /proc, since the spool file may have been renamed or removed.
-      await fs.promises.copyFile(`/proc/self/fd/${fd}`, copyPath, fs.constants.COPYFILE_FICLONE);
+      await copyContent(fd, copyPath, moment.size);
       if (attempt === COPY_TRIES || watch.holds(moment)) return { fd: fs.openSync(copyPath, "r"), moment };
       watch.release(moment);
     } catch (thrown) {
@@ -99,6 +104,31 @@ async function copyAside({ fd, watch, copyPath, target }: SteadyUpload): Promise
     } finally {
       fs.rmSync(copyPath, { force: true });
     }
+  }
+}
+
+/**
+ * Copies the first `size` bytes, or what the file has of them: as a reflink where the disk has such. Not by copyFile's own loop, which
+ * never ends when the file is cut while it is being copied (libuv waits for the bytes that are gone).
+ */
+async function copyContent(fd: number, path: string, size: number): Promise<void> {
+  // Through /proc, since the spool file may have been renamed or removed.
+  const isCloned = await fs.promises.copyFile(`/proc/self/fd/${fd}`, path, fs.constants.COPYFILE_FICLONE_FORCE).then(
+    () => true,
+    () => false,
+  );
+  if (isCloned) return;
+  const copy = await fs.promises.open(path, "w", 0o600);
+  try {
+    const chunk = Buffer.allocUnsafe(Math.min(size, COPY_BYTES));
+    for (let at = 0; at < size; ) {
+      const { bytesRead } = await read(fd, chunk, 0, Math.min(chunk.length, size - at), at);
+      if (bytesRead === 0) return;
+      await copy.writeFile(chunk.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+  } finally {
+    await copy.close();
   }
 }
 

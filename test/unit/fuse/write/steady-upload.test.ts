@@ -100,6 +100,36 @@ describe("uploadSteadily", () => {
     expect(result).toMatchObject({ size: 5, holds: true });
   });
 
+  it("`uploadSteadily` tries again when the file was cut while it was read, and is as long again by now", async () => {
+    const store = new BusyStore();
+    fs.writeSync(fd, "content");
+    store.during = (call) => {
+      if (call > 1) return;
+      fs.ftruncateSync(fd, 2);
+      fs.ftruncateSync(fd, 7);
+      throw new DriverError("corrupt", "the file ends too early");
+    };
+    expect(await run(store)).toMatchObject({ size: 7, holds: true });
+    expect(store.text("a")).toBe("co\0\0\0\0\0");
+  });
+
+  it("`uploadSteadily` comes to an end when the file is cut while it is copied", async () => {
+    const store = new BusyStore();
+    const size = 16 << 20;
+    fs.ftruncateSync(fd, size);
+    store.during = (call) => void (call < 3 && fs.writeSync(fd, `${call}`, call));
+    const cutting = setInterval(() => {
+      fs.ftruncateSync(fd, 5);
+      fs.ftruncateSync(fd, size);
+    }, 1);
+    try {
+      expect((await run(store)).size).toBeLessThanOrEqual(size);
+    } finally {
+      clearInterval(cutting);
+    }
+    expect(fs.readdirSync(dir)).toEqual(["file"]);
+  });
+
   it("`uploadSteadily` throws what the store threw, and tells of no version, when nothing was stored", async () => {
     const store = new BusyStore();
     store.during = () => {
