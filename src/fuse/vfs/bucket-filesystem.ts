@@ -10,7 +10,7 @@ import { AttributeChanges } from "./attribute-changes.ts";
 import type { VfsContext } from "./context.ts";
 import { Files } from "./files.ts";
 import type { AttrChanges, AttrReply, Caller, DirectorySink, Entry, FileSystem, MissingEntry, Opened, StatFs } from "./filesystem.ts";
-import { shownToGroup } from "./group-view.ts";
+import { shownToGroup, shownWithUmask } from "./group-view.ts";
 import { Handles } from "./handles.ts";
 import type { Inode } from "./inode.ts";
 import { attrOf } from "./inode-attributes.ts";
@@ -86,7 +86,8 @@ export class BucketFileSystem implements FileSystem {
   }
 
   #attrReply(inode: Inode): AttrReply {
-    return { attr: shownToGroup(attrOf(inode), this.#context.options.group), ttlMs: this.#lookup.ttlMs(inode) };
+    const { umask = 0, group } = this.#context.options;
+    return { attr: shownToGroup(shownWithUmask(attrOf(inode), umask), group), ttlMs: this.#lookup.ttlMs(inode) };
   }
 
   #entry(inode: Inode): Entry {

@@ -36,6 +36,8 @@ export interface VfsOptions extends AttributeDefaults {
   /** With `durability=local`: close(2) waits while more than this is unsent, bytes. Default: no limit. */
   readonly unsentLimitBytes?: number | undefined;
   readonly uploadDelays?: UploadDelays | undefined;
+  /** Permission bits that nothing shows. */
+  readonly umask?: number;
   /** The group that everything belongs to; see group-view.ts. It may change while mounted. */
   group?: number | undefined;
   /** Where the data of a writer goes whose object was replaced elsewhere. */

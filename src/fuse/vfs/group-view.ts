@@ -22,7 +22,13 @@ export function groupAccess(mode: number): number {
   return GROUP_READ_WRITE | ((mode & S_IXUSR) === 0 ? 0 : S_IXGRP);
 }
 
-/** The attributes as the mount shows them. Undefined: no group. */
+/** The attributes as a mount with this umask shows them: without those permissions, whatever an object carries. */
+export function shownWithUmask<T extends { readonly mode: number }>(attributes: T, umask: number): T {
+  if ((attributes.mode & umask) === 0 || (attributes.mode & S_IFMT) === S_IFLNK) return attributes;
+  return { ...attributes, mode: (attributes.mode & ~umask) >>> 0 };
+}
+
+/** The attributes as a mount for this group shows them. Undefined: no group. */
 export function shownToGroup<T extends { readonly mode: number; readonly gid: number }>(attributes: T, group: number | undefined): T {
   if (group === undefined || attributes.gid === group) return attributes;
   return { ...attributes, gid: group, mode: attributes.mode | groupAccess(attributes.mode) };

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { groupAccess, shownToGroup } from "#fuse/vfs/group-view.ts";
+import { groupAccess, shownToGroup, shownWithUmask } from "#fuse/vfs/group-view.ts";
 import { ALICE, KernelUser, O_CREAT, O_WRONLY } from "../../../support/kernel-user.ts";
 import { VfsWorld } from "../../../support/vfs-world.ts";
 
@@ -22,6 +22,22 @@ test("`shownToGroup` leaves what is the group's own as it is, and everything whe
   expect(shownToGroup(own, GROUP)).toBe(own);
   expect(shownToGroup({ gid: 0, mode: 0o100600 }, GROUP)).toEqual({ gid: GROUP, mode: 0o100660 });
   expect(shownToGroup(own, undefined)).toBe(own);
+});
+
+test("`shownWithUmask` takes permissions away from all but symlinks", () => {
+  expect(shownWithUmask({ mode: 0o100666 }, 0o027)).toEqual({ mode: 0o100640 });
+  expect(shownWithUmask({ mode: 0o120777 }, 0o027)).toEqual({ mode: 0o120777 });
+});
+
+test("a mount with a umask shows nothing of those permissions, and lets its group in all the same", async () => {
+  const world = await VfsWorld.open({ options: { umask: 0o077 } });
+  await world.store.put("theirs", Buffer.from("x"), { metadata: { ...FOREIGN, mode: String(0o100666) } });
+  expect(octal(await world.user.stat("theirs"))).toBe("7 600");
+  expect(octal(await world.user.stat(""))).toMatch(/ 700$/);
+  world.fs.showToGroup(GROUP);
+  expect(octal(await world.user.stat("theirs"))).toBe(`${GROUP} 660`);
+  expect((await world.store.head("theirs")).metadata["mode"]).toBe(String(0o100666));
+  await world.close();
 });
 
 test("a mount for a group shows to it what others made, and changes no object for that", async () => {
