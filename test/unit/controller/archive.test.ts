@@ -97,6 +97,49 @@ describe("archiveFiles", () => {
     expect((await contents(admin))[`${TARGET}late`]).toBe("09");
   });
 
+  test("keeps what was written after it had moved the rest", async () => {
+    const admin = await volume({ versioned: true });
+    let lists = 0;
+    const busy = overridingBucketAdmin(admin, {
+      listUploads: async (...parameters) => {
+        if (++lists === 1) await admin.writeObject("b", "ci/m2/late", new Uint8Array([9]));
+        return admin.listUploads(...parameters);
+      },
+    });
+    await archive(busy);
+    expect((await contents(admin))[`${TARGET}late`]).toBe("09");
+  });
+
+  test("deletes no delete marker before what lies under it, whatever the pages are", async () => {
+    const admin = await volume({ versioned: true });
+    const order: string[] = [];
+    const spied = overridingBucketAdmin(admin, {
+      deleteVersions: (bucket, targets, options) => {
+        for (const { key, versionId } of targets) {
+          const found = admin.buckets.get("b")?.versions.find((one) => one.key === key && one.versionId === versionId);
+          if (found !== undefined) order.push(found.body === undefined ? "marker" : "version");
+        }
+        return admin.deleteVersions(bucket, targets, options);
+      },
+    });
+    await archive(spied);
+    expect(order.indexOf("marker")).toBe(order.lastIndexOf("version") + 1);
+  });
+
+  test("stops when another volume took the place", async () => {
+    const admin = await volume({ versioned: true });
+    let copies = 0;
+    const taken = overridingBucketAdmin(admin, {
+      copyObject: async (...parameters) => {
+        await admin.copyObject(...parameters);
+        if (++copies === 1) await admin.writeObject("b", markKeyOf(VOLUME.place), encodeMark({ ...MARK, volumeId: "later" }));
+      },
+    });
+    await expect(archive(taken)).rejects.toMatchObject({ fault: "precondition" });
+    // The files of the page after that are where they were.
+    expect(Object.keys(await contents(admin))).toContain("ci/m2/kept/file-2");
+  });
+
   test("stops with the store's reason, and what is not copied stays", async () => {
     const admin = await volume({ versioned: true });
     const failing = overridingBucketAdmin(admin, {

@@ -62,6 +62,22 @@ describe("deprovision", () => {
     });
   }
 
+  test("ends with no bucket after a death at any request when somebody had removed its tags", async () => {
+    const untagged = async () => {
+      const admin = await filled({}, 1);
+      await admin.setTags("pvc-1", { team: "x" });
+      return admin;
+    };
+    const whole = crashingBucketAdmin(await untagged(), { at: Infinity, when: "before" });
+    await deprovision(whole.admin, VOLUME, {});
+    for (let at = 0; at < whole.requests(); at++) {
+      const admin = await untagged();
+      await expect(deprovision(crashingBucketAdmin(admin, { at, when: "after" }).admin, VOLUME, {}), String(at)).rejects.toThrow(Crash);
+      await expect(deprovision(admin, VOLUME, {}), String(at)).resolves.toBeUndefined();
+      expect([...admin.buckets.keys()]).toEqual(["foreign"]);
+    }
+  });
+
   test("deletes the mark after everything else", async () => {
     const admin = await filled();
     const order: string[] = [];

@@ -21,6 +21,8 @@ async function withVolumes(...prefixes: readonly string[]): Promise<MemoryBucket
 describe("nestingAt", () => {
   test("sees volumes inside and outside, whatever their data", async () => {
     expect(await nestingAt(await withVolumes("ci/m2/"), at("ci/"), {})).toContain("inside prefix ci/ of bucket b");
+    // Names before and after that of a mark.
+    for (const inner of ["a/", "z/"]) expect(await nestingAt(await withVolumes("ci/", `ci/${inner}`), at("ci/"), {})).toContain(inner);
     expect(await nestingAt(await withVolumes("ci/"), at("ci/m2/"), {})).toContain("inside the volume that is prefix ci/ of bucket b");
     expect(await nestingAt(await withVolumes("ci/"), at("ci/m2/x/y/"), {})).toContain("prefix ci/");
     expect(await nestingAt(await withVolumes(""), at("ci/m2/"), {})).toContain("inside the volume that is bucket b");

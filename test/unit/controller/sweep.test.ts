@@ -12,7 +12,7 @@ import {
   sweepVersions,
   untilNothing,
 } from "#controller/sweep.ts";
-import type { BucketAdmin } from "#s3/bucket-admin.ts";
+import type { BucketAdmin, VersionCursor } from "#s3/bucket-admin.ts";
 import { overridingBucketAdmin } from "../../support/crashing-bucket-admin.ts";
 import { MemoryBucketAdmin } from "../../support/memory-bucket-admin.ts";
 
@@ -105,6 +105,25 @@ describe("a sweep", () => {
     });
     await everything(sweepOf(cached));
     expect(admin.buckets.get("b")?.versions.filter(({ key }) => key.startsWith("pvc-1/"))).toEqual([]);
+  });
+
+  test("gives up on a store that shows what is gone for ever", async () => {
+    const admin = await shared();
+    await admin.fill("b", 2, "pvc-1/");
+    const shown = new Map<string, ReturnType<BucketAdmin["listVersions"]>>();
+    const frozen = overridingBucketAdmin(admin, {
+      listVersions: (bucket, query = {}) => {
+        const place = JSON.stringify(query);
+        const page = shown.get(place) ?? admin.listVersions(bucket, query);
+        shown.set(place, page);
+        return page;
+      },
+    });
+    // The first listing sees all of it.
+    for (let cursor: VersionCursor | undefined, first = true; first || cursor; first = false) {
+      cursor = (await frozen.listVersions("b", { prefix: "pvc-1/", cursor })).next;
+    }
+    await expect(everything(sweepOf(frozen))).rejects.toMatchObject({ fault: "conflict", message: expect.stringContaining("pvc-1/") });
   });
 
   test("leaves what may not go", async () => {
