@@ -118,6 +118,12 @@ export class KernelUser {
     });
   }
 
+  /** open(2) of a directory with O_TMPFILE; the name it may be linked from is its node. */
+  async tmpfile(directory: string, flags = O_RDWR, mode = 0o600): Promise<OpenFile> {
+    const { entry, opened } = await this.fs.tmpfile(await this.node(directory), 0o100000 | mode, flags, this.caller);
+    return this.#opened(this.#hold(entry).node, opened, flags);
+  }
+
   async openNode(node: NodeId, flags = O_RDONLY): Promise<OpenFile> {
     return this.#opened(node, await this.fs.open(node, flags, this.caller), flags);
   }

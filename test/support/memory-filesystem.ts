@@ -288,6 +288,10 @@ export class MemoryFileSystem implements FileSystem {
     return this.#opened(inode);
   }
 
+  tmpfile(): Promise<never> {
+    return Promise.reject(new DriverError("unsupported", "no files without names here"));
+  }
+
   async create(parent: NodeId, name: string, mode: number, flags: number, caller: Caller): Promise<{ entry: Entry; opened: Opened }> {
     const there = this.#node(parent).children.get(name);
     if (there !== undefined && flags & O_EXCL) fail("exists", name);

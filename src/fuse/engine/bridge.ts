@@ -35,6 +35,8 @@ const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
+/** renameat2(2)'s. */
+const RENAME_EXCHANGE = 2;
 
 const node = (id: number): NodeId => id as NodeId;
 const handle = (id: number): HandleId => id as HandleId;
@@ -247,6 +249,10 @@ function nodeHandlers(fs: FileSystem, killed: KilledPrivileges) {
 /** What makes and removes names. */
 function nameHandlers(fs: FileSystem) {
   const rename = (request: OpRequest, newdir: number, flags: number, name: string, newName: string): Promise<void> => {
+    // Done twice it is undone, and half done nobody can tell: the engine that died knew.
+    if (request.resent && (flags & RENAME_EXCHANGE) !== 0) {
+      return Promise.reject(new DriverError("unavailable", "the engine died while it exchanged two names: look at both"));
+    }
     const renaming = fs.rename(node(request.nodeid), name, node(newdir), newName, flags, request);
     return unlessResent(request, "not_found", renaming);
   };
@@ -294,6 +300,10 @@ function fileHandlers(fs: FileSystem, killed: KilledPrivileges) {
     },
     async create(request, { flags, mode }, name) {
       const { entry, opened } = await create(request, name, S_IFREG | mode, flags);
+      return [wireEntry(entry), wireOpened(opened)] as const;
+    },
+    async tmpfile(request, { flags, mode }) {
+      const { entry, opened } = await fs.tmpfile(node(request.nodeid), S_IFREG | mode, flags, request);
       return [wireEntry(entry), wireOpened(opened)] as const;
     },
     read: (request, { fh, offset, size }) => fs.read(handle(fh), offset, size, request),

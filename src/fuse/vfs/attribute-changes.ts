@@ -10,7 +10,7 @@ import { DriverError } from "#core/errors.ts";
 import { recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
-import type { AttrChanges } from "./filesystem.ts";
+import type { AttrChanges, Caller } from "./filesystem.ts";
 import { XATTR_CREATE, XATTR_REPLACE } from "./filesystem.ts";
 import { shownToGroup } from "./group-view.ts";
 import type { Inode } from "./inode.ts";
@@ -20,6 +20,12 @@ import type { Lookup } from "./lookup.ts";
 import { PERMISSIONS, S_IFMT, withoutPrivileges } from "./mode.ts";
 import { type Attributes, METADATA_LIMIT_BYTES, metadataBytes } from "./object-metadata.ts";
 import type { Uploads } from "./uploads.ts";
+
+/** xattr(7)'s, without `system`: its attributes are the kernel's own. */
+const NAMESPACES = /^(?:user|trusted|security)\../;
+
+/** Kept for who copies them along (rsync -A, cp -a, tar --acls). Nothing enforces them. */
+const STORED_ACLS = new Set(["system.posix_acl_access", "system.posix_acl_default"]);
 
 export const DIRECTORY_CONTENT_TYPE = "application/x-directory";
 
@@ -123,9 +129,15 @@ export class AttributeChanges {
     return value;
   }
 
+  /** xattr(7): who may not read an attribute of `trusted` does not see its name either. */
+  listXattrs(inode: Inode, { uid }: Caller): string[] {
+    return [...inode.xattrs.keys()].filter((name) => uid === 0 || !name.startsWith("trusted."));
+  }
+
   async setXattr(inode: Inode, name: string, value: Uint8Array, flags: number): Promise<void> {
     this.#files.checkWritable();
-    if (name.startsWith("system.")) throw new DriverError("unsupported", `${name} is not supported`);
+    // Who may do so in which namespace the kernel has checked.
+    if (!NAMESPACES.test(name) && !STORED_ACLS.has(name)) throw new DriverError("unsupported", `${name} is in no namespace that is kept`);
     await inode.lock.run(async () => {
       const present = inode.xattrs.has(name);
       if (present && (flags & XATTR_CREATE) !== 0) throw new DriverError("exists", `${name} is set already`);

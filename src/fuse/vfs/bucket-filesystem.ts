@@ -186,6 +186,14 @@ export class BucketFileSystem implements FileSystem {
     });
   }
 
+  tmpfile(parent: NodeId, mode: number, flags: number, caller: Caller): Promise<{ entry: Entry; opened: Opened }> {
+    return this.#change(async () => {
+      const inode = await this.#names.makeUnnamed(this.#inode(parent), S_IFREG | (mode & PERMISSIONS), caller);
+      const opened = await this.#openNew(inode, flags);
+      return { entry: this.#give(inode), opened };
+    });
+  }
+
   async #openNew(inode: Inode, flags: number): Promise<Opened> {
     try {
       return await this.#files.openNew(inode, flags);
@@ -262,8 +270,8 @@ export class BucketFileSystem implements FileSystem {
     await this.#change(() => this.#attributes.setXattr(inode, name, value, flags));
   }
 
-  async listxattr(node: NodeId): Promise<readonly string[]> {
-    return [...(await this.#current(node)).xattrs.keys()];
+  async listxattr(node: NodeId, caller: Caller): Promise<readonly string[]> {
+    return this.#attributes.listXattrs(await this.#current(node), caller);
   }
 
   async removexattr(node: NodeId, name: string): Promise<void> {

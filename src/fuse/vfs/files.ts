@@ -2,6 +2,7 @@
 import { readSync } from "node:fs";
 import type { HandleId, NodeId } from "#core/brand.ts";
 import { DriverError, isFault } from "#core/errors.ts";
+import type { DirtyFile } from "#fuse/write/dirty-file.ts";
 import { newContent, openContent, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Caller, Opened } from "./filesystem.ts";
@@ -13,8 +14,16 @@ import { O_ACCMODE, O_EXCL, O_RDWR, O_TRUNC, wantsWrite } from "./mode.ts";
 import type { OpenContent } from "./open-content.ts";
 import type { Uploads } from "./uploads.ts";
 
-/** fallocate(2): keep the size, only reserve. */
-const FALLOC_FL_KEEP_SIZE = 1;
+/** fallocate(2)'s modes, as <linux/falloc.h> numbers them. FUSE passes on these alone. */
+const FALLOC_FL = { KEEP_SIZE: 0x01, PUNCH_HOLE: 0x02, ZERO_RANGE: 0x10 } as const;
+const FALLOCATE_MODES = new Set([
+  0,
+  FALLOC_FL.KEEP_SIZE,
+  FALLOC_FL.KEEP_SIZE | FALLOC_FL.PUNCH_HOLE,
+  FALLOC_FL.ZERO_RANGE,
+  FALLOC_FL.ZERO_RANGE | FALLOC_FL.KEEP_SIZE,
+]);
+const ZEROS = new Uint8Array(1 << 20);
 
 export class Files {
   readonly #context: VfsContext;
@@ -232,8 +241,17 @@ export class Files {
     const { inode } = this.#handles.file(id);
     const { dirty } = contentOf(inode);
     if (dirty === undefined) throw new DriverError("bad_handle", "the file is not open for writing");
-    if (mode !== 0 && mode !== FALLOC_FL_KEEP_SIZE) throw new DriverError("unsupported", "this mode of fallocate is not supported");
-    if (mode === 0 && offset + length > dirty.stat().size) await this.truncate(inode, offset + length);
+    if (!FALLOCATE_MODES.has(mode)) throw new DriverError("unsupported", "this mode of fallocate is not supported");
+    const end = offset + length;
+    if ((mode & (FALLOC_FL.PUNCH_HOLE | FALLOC_FL.ZERO_RANGE)) !== 0) await this.#zero(inode, dirty, offset, end);
+    if ((mode & FALLOC_FL.KEEP_SIZE) === 0 && end > dirty.stat().size) await this.truncate(inode, end);
+  }
+
+  /** Zeros as far as the file goes: an object has no holes, and Node.js cannot make one in the spool file. */
+  async #zero(inode: Inode, dirty: DirtyFile, start: number, end: number): Promise<void> {
+    const last = Math.min(end, dirty.stat().size);
+    for (let at = start; at < last; at += ZEROS.length) await dirty.write(at, ZEROS.subarray(0, Math.min(ZEROS.length, last - at)));
+    if (dirty.extents() !== null) recordDirty(this.#context, inode);
   }
 }
 

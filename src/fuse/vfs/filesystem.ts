@@ -135,6 +135,8 @@ export interface FileSystem {
   /** `flags` are open(2)'s, O_TRUNC included (ATOMIC_O_TRUNC). */
   open(node: NodeId, flags: number, caller: Caller): Promise<Opened>;
   create(parent: NodeId, name: string, mode: number, flags: number, caller: Caller): Promise<{ entry: Entry; opened: Opened }>;
+  /** A file without a name (O_TMPFILE), with no links: `link` may give it one. */
+  tmpfile(parent: NodeId, mode: number, flags: number, caller: Caller): Promise<{ entry: Entry; opened: Opened }>;
   /** Bytes from `offset`: `size` of them, fewer only at the end of the file. Pieces are written to the kernel as they are, without a copy. */
   read(handle: HandleId, offset: number, size: number, caller: Caller): Promise<readonly Uint8Array[]>;
   /** `data` is valid until the promise settles. Answers the bytes written. */

@@ -54,6 +54,8 @@ export class Inode {
   others: Place[] | undefined;
   /** No name leads here any more: unlinked, replaced, or a newer version has its own inode. Open handles go on. */
   detached = false;
+  /** It has no name yet (O_TMPFILE): `detached`, and link(2) may end that. */
+  unnamed = false;
   /** It was detached because the object was replaced or removed elsewhere: what is still written here must not be lost silently. */
   superseded = false;
 

@@ -3,6 +3,7 @@ import { type Timespec, timespecOfMs } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { NodeKind } from "#fuse/journal/state-store.ts";
 import type { AttributeChanges } from "./attribute-changes.ts";
+import { recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
 import type { Caller } from "./filesystem.ts";
@@ -49,6 +50,18 @@ export class Names {
     };
     inode.version = null;
     inode.validatedAt = this.#context.clock.now();
+    return inode;
+  }
+
+  /** A new inode that no name leads to, for O_TMPFILE: it ends with its last handle unless `link` names it. */
+  async makeUnnamed(parent: Inode, mode: number, caller: Caller): Promise<Inode> {
+    this.#files.checkWritable();
+    if (parent.detached) throw new DriverError("not_found", `${parent.name} was removed`);
+    this.#lookup.directoryOf(parent);
+    await this.#lookup.ensureAttributes(parent);
+    const inode = this.make(parent, "", mode, caller);
+    inode.detached = true;
+    inode.unnamed = true;
     return inode;
   }
 
@@ -111,6 +124,10 @@ export class Names {
     if (inode.kind === "dir") throw new DriverError("not_permitted", "a directory has one name");
     await this.checkFree(parent, name);
     const place: Place = { parent, name };
+    if (inode.unnamed) {
+      await inode.lock.run(() => this.#nameFirst(inode, place));
+      return inode;
+    }
     await inode.lock.run(async () => {
       if (inode.detached) throw new DriverError("not_found", `${inode.name} was removed`);
       await this.#lookup.complete(inode);
@@ -124,6 +141,27 @@ export class Names {
     });
     touch(parent, this.now());
     return inode;
+  }
+
+  /** The first name of an O_TMPFILE: it is in the bucket when link returns, or soon where nobody waits. Under the inode's lock. */
+  async #nameFirst(inode: Inode, { parent, name }: Place): Promise<void> {
+    const { inodes } = this.#context;
+    inode.unnamed = false;
+    inode.detached = false;
+    inode.attributes = { ...attributesOf(inode), ctime: this.now() };
+    if (inode.content !== undefined) inode.content.exclusive = true;
+    inodes.move(inode, parent, name);
+    this.enter(inode);
+    recordDirty(this.#context, inode);
+    if (this.#uploads.defer(inode)) return;
+    try {
+      await this.#uploads.upload(inode);
+    } catch (error) {
+      removeName(this.#lookup.directoryOf(parent), inode);
+      this.#context.state.dropDirty(inode.node);
+      inodes.detach(inode);
+      throw error;
+    }
   }
 
   async #putObject(inode: Inode, body: Uint8Array): Promise<void> {

@@ -11,8 +11,9 @@ import { DriverError, isFault } from "#core/errors.ts";
 import type { PutResult } from "#s3/object-store.ts";
 import { followVersion, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
+import { Exchange } from "./exchange.ts";
 import type { Files } from "./files.ts";
-import { RENAME_NOREPLACE } from "./filesystem.ts";
+import { RENAME_EXCHANGE, RENAME_NOREPLACE } from "./filesystem.ts";
 import { isMainPlace, loseName, makeMain } from "./hard-links.ts";
 import type { Inode, Place } from "./inode.ts";
 import { attributesOf, touch } from "./inode-attributes.ts";
@@ -59,6 +60,7 @@ export class Rename {
   readonly #files: Files;
   readonly #names: Names;
   readonly #uploads: Uploads;
+  readonly #exchange: Exchange;
 
   constructor(context: VfsContext, parts: { lookup: Lookup; files: Files; names: Names; uploads: Uploads }) {
     this.#context = context;
@@ -66,13 +68,23 @@ export class Rename {
     this.#files = parts.files;
     this.#names = parts.names;
     this.#uploads = parts.uploads;
+    this.#exchange = new Exchange(context, parts);
   }
 
-  /** rename(2) and renameat2(2) with RENAME_NOREPLACE; other flags are refused. */
+  /** rename(2), and renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE; other flags are refused. */
   async rename(from: Inode, oldName: string, to: Inode, newName: string, flags: number): Promise<void> {
-    if ((flags & ~RENAME_NOREPLACE) !== 0) throw new DriverError("bad_argument", "only RENAME_NOREPLACE is supported");
+    if (![0, RENAME_NOREPLACE, RENAME_EXCHANGE].includes(flags)) {
+      throw new DriverError("bad_argument", "only RENAME_NOREPLACE and RENAME_EXCHANGE are supported, one of them");
+    }
     this.#names.checkName(from, oldName);
     this.#names.checkName(to, newName);
+    if (flags === RENAME_EXCHANGE) {
+      const sides = [
+        { parent: from, name: oldName },
+        { parent: to, name: newName },
+      ] as const;
+      return this.#context.namespace.exclusive(() => this.#exchange.exchange(...sides, this.#names.now()));
+    }
     const move = await this.#prepare(from, oldName, to, newName, flags);
     if (move.inode === move.replaced) return;
     const { namespace } = this.#context;

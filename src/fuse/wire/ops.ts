@@ -104,6 +104,8 @@ export const OPS = {
   READDIRPLUS: { opcode: 44, method: "readdirplus", in: ReadIn, names: 0, payload: false, reply: "bytes" },
   RENAME2: { opcode: 45, method: "rename2", in: Rename2In, names: 2, payload: false, reply: "empty" },
   LSEEK: { opcode: 46, method: "lseek", in: LseekIn, names: 0, payload: false, reply: LseekOut },
+  /** O_TMPFILE; the name means nothing. */
+  TMPFILE: { opcode: 51, method: "tmpfile", in: CreateIn, names: 1, payload: false, reply: [EntryOut, OpenOut] },
   SYNCFS: { opcode: 50, method: "syncfs", in: SyncfsIn, names: 0, payload: false, reply: "empty" },
 } as const satisfies Record<string, OpRow>;
 
@@ -123,7 +125,6 @@ export const UNSUPPORTED: Readonly<Record<string, { readonly opcode: number; rea
   COPY_FILE_RANGE: { opcode: 47, reason: "the kernel copies through the page cache instead" },
   SETUPMAPPING: { opcode: 48, reason: "DAX of virtiofs" },
   REMOVEMAPPING: { opcode: 49, reason: "DAX of virtiofs" },
-  TMPFILE: { opcode: 51, reason: "an object has a key; O_TMPFILE gets EOPNOTSUPP and callers take a named file" },
   STATX: { opcode: 52, reason: "birth times are not kept; the kernel uses GETATTR" },
   COPY_FILE_RANGE_64: { opcode: 53, reason: "as COPY_FILE_RANGE" },
   CUSE_INIT: { opcode: 4096, reason: "character devices in user space, not file systems" },

@@ -135,6 +135,24 @@ export const attributes: Checks = {
     letTimePass();
     expect(await user.getxattr("f", "user.a")).toBe("1");
   },
+  "ACLs are kept, other attributes of the kernel's are refused": async ({ user, letTimePass }) => {
+    await user.mkdir("d");
+    for (const name of ["system.posix_acl_access", "system.posix_acl_default", "security.capability", "trusted.x"]) {
+      await user.setxattr("d", name, "value");
+      letTimePass();
+      expect(await user.getxattr("d", name)).toBe("value");
+    }
+    for (const name of ["system.other", "other.x", "nothing", "user."]) {
+      expect(await faultOf(user.setxattr("d", name, "1"))).toBe("unsupported");
+    }
+  },
+  "names in `trusted` are shown to root alone": async ({ user, fs }) => {
+    await user.writeFile("f", "x");
+    await user.setxattr("f", "trusted.x", "1");
+    await user.setxattr("f", "user.x", "1");
+    expect(await fs.listxattr(await user.node("f"), user.caller)).toEqual(["user.x"]);
+    expect([...(await fs.listxattr(await user.node("f"), { ...user.caller, uid: 0 }))].sort()).toEqual(["trusted.x", "user.x"]);
+  },
   "rename carries extended attributes along": async ({ user, letTimePass }) => {
     await user.writeFile("a", "x");
     await user.setxattr("a", "user.a", "1");

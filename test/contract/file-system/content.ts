@@ -152,6 +152,25 @@ export const content: Checks = {
     await user.mkdir("d");
     expect(await faultOf(user.open("d"))).toBe("is_dir");
   },
+  "fallocate punches holes and zeroes ranges": async ({ user, letTimePass }) => {
+    const [KEEP_SIZE, PUNCH_HOLE, COLLAPSE, ZERO_RANGE] = [1, 2, 8, 16];
+    for (const size of [10, 300_000]) {
+      const bytes = Buffer.alloc(size, "0123456789");
+      await user.writeFile("f", bytes);
+      letTimePass();
+      const file = await user.open("f", O_RDWR);
+      await user.fs.fallocate(file.handle, PUNCH_HOLE | KEEP_SIZE, 2, 3, user.caller);
+      bytes.fill(0, 2, 5);
+      expect((await file.readAll()).equals(bytes)).toBe(true);
+      await user.fs.fallocate(file.handle, ZERO_RANGE | KEEP_SIZE, size - 1, 100, user.caller);
+      bytes.fill(0, size - 1);
+      await user.fs.fallocate(file.handle, ZERO_RANGE, size, 5, user.caller);
+      expect(await faultOf(user.fs.fallocate(file.handle, COLLAPSE, 0, 4096, user.caller))).toBe("unsupported");
+      await file.close();
+      letTimePass();
+      expect((await user.readFile("f")).equals(Buffer.concat([bytes, Buffer.alloc(5)]))).toBe(true);
+    }
+  },
   "fallocate lengthens unless told to keep the size": async ({ user }) => {
     const file = await user.open("f", O_WRONLY | O_CREAT);
     await file.write(0, "abc");

@@ -83,6 +83,35 @@ export const openFiles: Checks = {
     await file.close();
     expect((await user.readFile("b")).equals(bytes)).toBe(true);
   },
+  "O_TMPFILE: a file without a name that ends with its handle": async ({ user, letTimePass }) => {
+    await user.mkdir("d");
+    const file = await user.tmpfile("d");
+    await file.write(0, "temporary");
+    expect(text(await file.readAll())).toBe("temporary");
+    expect(await file.stat()).toMatchObject({ nlink: 0, size: 9, mode: 0o100600, uid: user.caller.uid });
+    expect(await user.readdir("d")).toEqual([]);
+    await file.fsync();
+    await file.close();
+    letTimePass();
+    expect(await user.readdir("d")).toEqual([]);
+    await user.rmdir("d");
+  },
+  "O_TMPFILE, then link: the file appears with all that was written": async ({ user, fs, letTimePass }) => {
+    await user.mkdir("d");
+    await user.writeFile("d/taken", "x");
+    const file = await user.tmpfile("d");
+    await file.write(0, "one");
+    const { parent } = await user.place("d/f");
+    await expect(fs.link(file.node, parent, "taken", user.caller)).rejects.toMatchObject({ fault: "exists" });
+    await fs.link(file.node, parent, "f", user.caller);
+    expect((await file.stat()).nlink).toBe(1);
+    expect(await user.text("d/f")).toBe("one");
+    await file.write(3, "two");
+    await file.close();
+    letTimePass();
+    expect((await user.readdir("d")).sort()).toEqual(["f", "taken"]);
+    expect(await user.text("d/f")).toBe("onetwo");
+  },
   "rename over an open file: its reader keeps the old content": async ({ user }) => {
     await user.writeFile("a", "new");
     await user.writeFile("b", "old");

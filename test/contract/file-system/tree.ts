@@ -1,6 +1,6 @@
 /** Names: directories, rename, symlinks, special files. */
 import { expect } from "vitest";
-import { RENAME_NOREPLACE } from "#fuse/vfs/filesystem.ts";
+import { RENAME_EXCHANGE, RENAME_NOREPLACE } from "#fuse/vfs/filesystem.ts";
 import { faultOf, O_CREAT, O_RDWR, O_WRONLY } from "../../support/kernel-user.ts";
 import type { Checks } from "./checks.ts";
 
@@ -94,6 +94,27 @@ export const tree: Checks = {
     expect([await user.text("a"), await user.text("b")]).toEqual(["a", "b"]);
     await user.rename("a", "c", RENAME_NOREPLACE);
     expect(await user.text("c")).toBe("a");
+  },
+  "rename with EXCHANGE swaps two files, open ones included": async ({ user, letTimePass }) => {
+    await user.mkdir("d");
+    await user.writeFile("a", "content of a");
+    await user.writeFile("d/b", "b");
+    await user.setattr("a", { mode: 0o600 });
+    const [before, reader] = [await user.stat("a"), await user.open("a")];
+    await user.rename("a", "d/b", RENAME_EXCHANGE);
+    expect((await user.stat("d/b")).ino).toBe(before.ino);
+    expect(text(await reader.readAll())).toBe("content of a");
+    for (const again of [false, true]) {
+      if (again) letTimePass();
+      expect([await user.text("a"), await user.text("d/b")]).toEqual(["b", "content of a"]);
+      expect((await user.stat("d/b")).mode & 0o7777).toBe(0o600);
+      expect([(await user.readdir("")).sort(), await user.readdir("d")]).toEqual([["a", "d"], ["b"]]);
+    }
+    await reader.close();
+    expect(await faultOf(user.rename("a", "missing", RENAME_EXCHANGE))).toBe("not_found");
+    expect(await faultOf(user.rename("a", "d", RENAME_EXCHANGE))).toBe("bad_argument");
+    await user.rename("a", "a", RENAME_EXCHANGE);
+    expect(await user.text("a")).toBe("b");
   },
   "rename checks the kinds": async ({ user }) => {
     await user.writeFile("f", "x");

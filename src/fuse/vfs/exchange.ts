@@ -1,0 +1,119 @@
+/**
+ * `Exchange`: renameat2(2) with RENAME_EXCHANGE, of files. The store has no exchange, so the first object is copied aside, and each
+ * one over the other. At each moment both contents stand under some name; when an engine dies in between, one of them may be under
+ * the name beside, `.exchange-...`.
+ */
+import { randomUUID } from "node:crypto";
+import { DriverError } from "#core/errors.ts";
+import type { PutResult } from "#s3/object-store.ts";
+import { followVersion, recordDirty } from "./content-opening.ts";
+import type { VfsContext } from "./context.ts";
+import type { Files } from "./files.ts";
+import { makeMain } from "./hard-links.ts";
+import type { Inode, Place, Version } from "./inode.ts";
+import { attributesOf, touch } from "./inode-attributes.ts";
+import { childKey } from "./key-names.ts";
+import type { Lookup } from "./lookup.ts";
+import { type Attributes, withTimes } from "./object-metadata.ts";
+import type { Uploads } from "./uploads.ts";
+
+interface Side {
+  readonly inode: Inode;
+  readonly place: Place;
+  readonly key: string;
+  readonly version: Version;
+  /** From now on. */
+  readonly attributes: Attributes;
+}
+
+export class Exchange {
+  readonly #context: VfsContext;
+  readonly #lookup: Lookup;
+  readonly #files: Files;
+  readonly #uploads: Uploads;
+
+  constructor(context: VfsContext, parts: { lookup: Lookup; files: Files; uploads: Uploads }) {
+    this.#context = context;
+    this.#lookup = parts.lookup;
+    this.#files = parts.files;
+    this.#uploads = parts.uploads;
+  }
+
+  /** Both names must be there, and be files. Throws `bad_argument` for directories, as rename does for flags that it cannot serve. */
+  async exchange(a: Place, b: Place, now: Attributes["ctime"]): Promise<void> {
+    const [first, second] = [await this.#find(a), await this.#find(b)];
+    if (first === second) return;
+    for (const { kind } of [first, second]) if (kind === "dir") throw new DriverError("bad_argument", "directories cannot be exchanged");
+    const [low, high] = first.node < second.node ? [first, second] : [second, first];
+    const done = [a, b].map(({ parent, name }) => this.#lookup.directoryOf(parent).beginChange(name));
+    try {
+      await low.lock.run(() =>
+        high.lock.run(async () => {
+          const sides = [await this.#prepare(first, a, now), await this.#prepare(second, b, now)] as const;
+          await this.#swap(...sides);
+        }),
+      );
+    } finally {
+      for (const { parent } of [a, b]) parent.directory?.expire();
+      for (const end of done) end();
+    }
+    for (const { parent } of [a, b]) touch(parent, now);
+  }
+
+  async #find({ parent, name }: Place): Promise<Inode> {
+    const inode = await this.#lookup.find(parent, name);
+    if (inode === undefined) throw new DriverError("not_found", `no ${name} here`);
+    return inode;
+  }
+
+  /** Everything of the file is in its object, and what is open no longer needs it under its key. */
+  async #prepare(inode: Inode, place: Place, ctime: Attributes["ctime"]): Promise<Side> {
+    await this.#uploads.upload(inode);
+    await this.#lookup.complete(inode);
+    await this.#files.keepForOpenHandles(inode);
+    makeMain(this.#context, inode, place);
+    const { version, detached } = inode;
+    if (detached || !version) throw new DriverError("stale", `${place.name} was replaced elsewhere`);
+    const key = childKey(this.#context.options.prefix, place.parent, place.name);
+    return { inode, place, key, version, attributes: { ...attributesOf(inode), ctime } };
+  }
+
+  async #swap(a: Side, b: Side): Promise<void> {
+    const { store, options } = this.#context;
+    const aside = childKey(options.prefix, a.place.parent, `.exchange-${randomUUID()}`);
+    await this.#copy(a, a.key, aside);
+    let bAtA: PutResult;
+    let aAtB: PutResult;
+    try {
+      bAtA = await this.#copy(b, b.key, a.key);
+      aAtB = await this.#copy({ ...a, version: { ...a.version, etag: (await store.head(aside)).etag } }, aside, b.key);
+    } catch (error) {
+      // Undone: the second name has what it had.
+      await this.#copy({ ...a, version: { ...a.version, etag: (await store.head(aside)).etag } }, aside, a.key);
+      await store.delete(aside);
+      throw error;
+    }
+    this.#place(a, b.place, { key: b.key, ...aAtB });
+    this.#place(b, a.place, { key: a.key, ...bAtA });
+    await store.delete(aside);
+  }
+
+  #copy({ version, attributes }: Side, from: string, to: string): Promise<PutResult> {
+    const { store, conditions } = this.#context;
+    const replace = { headers: version.headers, metadata: withTimes(version.metadata, attributes) };
+    const condition = conditions.copySourceIfMatch ? { sourceIfMatch: version.etag } : {};
+    return store.copy(from, to, { sourceSize: version.size, replace, ...condition });
+  }
+
+  #place({ inode, key: oldKey, version, attributes }: Side, { parent, name }: Place, at: PutResult & { readonly key: string }): void {
+    const { size } = version;
+    this.#context.inodes.move(inode, parent, name);
+    inode.attributes = attributes;
+    inode.version = { ...version, etag: at.etag, lastModified: at.dateMs, metadata: withTimes(version.metadata, attributes) };
+    const object = { key: at.key, size, etag: at.etag, lastModified: at.dateMs };
+    Object.assign(this.#lookup.directoryOf(parent).obtain(name), { inode, prefix: false, object });
+    followVersion(this.#context, inode, { key: oldKey, etag: version.etag, size }, { key: at.key, etag: at.etag, size });
+    this.#uploads.settle(inode, at.key);
+    recordDirty(this.#context, inode);
+  }
+}

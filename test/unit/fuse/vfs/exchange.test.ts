@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { RENAME_EXCHANGE } from "#fuse/vfs/filesystem.ts";
+import { FailingObjectStore } from "../../../support/failing-object-store.ts";
+import { faultOf } from "../../../support/kernel-user.ts";
+import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
+import { METADATA_TTL_MS, VfsWorld } from "../../../support/vfs-world.ts";
+
+const textOf = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString();
+
+describe("Exchange", () => {
+  it("costs three copies and a delete, and leaves nothing beside", async () => {
+    await using world = await VfsWorld.open();
+    await world.user.writeFile("a", "of a");
+    await world.user.writeFile("b", "of b");
+    world.memory.resetRequests();
+    await world.user.rename("a", "b", RENAME_EXCHANGE);
+    expect(world.memory.requests).toMatchObject({ CopyObject: 3, DeleteObject: 1 });
+    expect(world.memory.keys.toSorted()).toEqual(["a", "b"]);
+    expect([textOf(world.memory.bytes("a")), textOf(world.memory.bytes("b"))]).toEqual(["of b", "of a"]);
+  });
+
+  for (const [title, target] of [
+    ["the first copy over a name", "a"],
+    ["the second copy over a name", "b"],
+  ] as const) {
+    it(`puts both back when ${title} fails`, async () => {
+      const memory = new MemoryObjectStore();
+      const failing = new FailingObjectStore(memory);
+      await using world = await VfsWorld.open({ store: failing });
+      await world.user.writeFile("a", "of a");
+      await world.user.writeFile("b", "of b");
+      failing.fail("copy", { fault: "unavailable", when: (key) => key === target });
+      expect(await faultOf(world.user.rename("a", "b", RENAME_EXCHANGE))).toBe("unavailable");
+      expect(memory.keys.toSorted()).toEqual(["a", "b"]);
+      for (let round = 0; round < 2; round++) {
+        expect([await world.user.text("a"), await world.user.text("b")]).toEqual(["of a", "of b"]);
+        world.clock.advance(METADATA_TTL_MS * 20);
+      }
+    });
+  }
+});
