@@ -7,6 +7,7 @@
 import type { Cause } from "#core/causes.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
+import { isServed } from "#fuse/engine/index.ts";
 import { pollUntil, within } from "./deadline.ts";
 import type { KernelMounts, SealingMounts } from "./kernel-mounts.ts";
 import { livenessOf } from "./liveness.ts";
@@ -194,11 +195,15 @@ async function unmountOurs(parts: StagingParts, { volumeId, stagingPath }: Stagi
   await unmountAll(parts.mounts, stagingPath, { lazy: located.state === "dead" && isOurs(row) });
 }
 
-/** The engine that an earlier plugin process started uploads what is left when its mount is gone, and ends. */
+/**
+ * The engine that an earlier plugin process started uploads what is left when its mount is gone, and ends. Its lock tells whether it is
+ * there, in whatever container it runs; its process id, in ours, whether it has ended altogether.
+ */
 async function awaitEarlierEngine(folder: string, ms: number): Promise<void> {
   const engine = (await readOwner(folder))?.engine;
-  if (engine === undefined || (await pollUntil(ms, 50, async () => !(await isAlive(engine))))) return;
-  throw new DriverError("timed_out", `engine ${engine.pid} is unmounted and still uploads what is left`);
+  const isThere = async () => isServed(folder) || (engine !== undefined && (await isAlive(engine)));
+  if (await pollUntil(ms, 50, async () => !(await isThere()))) return;
+  throw new DriverError("timed_out", "the engine of an earlier plugin process is unmounted and still uploads what is left");
 }
 
 /**
