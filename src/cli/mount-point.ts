@@ -3,8 +3,8 @@ import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DriverError } from "#core/errors.ts";
 import { within } from "#node/deadline.ts";
+import { isDead } from "#node/liveness.ts";
 import { isOurs, type MountRow, topMount } from "#node/mounts.ts";
-import { isDead } from "#node/supervisor.ts";
 
 /** Whoever is mounted on the way to the directory may hang. */
 const LOOK_MS = 10_000;

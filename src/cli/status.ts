@@ -1,7 +1,7 @@
 /** `bucketmount status`: what the registry knows, and what each mount's engine says. */
 import { DriverError } from "#core/errors.ts";
+import { isDead } from "#node/liveness.ts";
 import { readMounts } from "#node/mounts.ts";
-import { isDead } from "#node/supervisor.ts";
 import { askStatus } from "./control.ts";
 import { findMount } from "./known-mount.ts";
 import type { MountStatus } from "./mount-status.ts";

@@ -5,10 +5,10 @@
 import { join } from "node:path";
 import { DriverError, isFault } from "#core/errors.ts";
 import { pollUntil } from "#node/deadline.ts";
+import { isDead } from "#node/liveness.ts";
 import { readMounts, topMount } from "#node/mounts.ts";
 import { isAlive, type ProcessIdentity } from "#node/process-identity.ts";
 import { readOwner } from "#node/state-folder.ts";
-import { isDead } from "#node/supervisor.ts";
 import { askStop } from "./control.ts";
 import { kernelMounts } from "./kernel-mounts.ts";
 import { findMount } from "./known-mount.ts";

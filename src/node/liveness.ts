@@ -34,3 +34,8 @@ export async function livenessOf(path: string, ms = ANSWER_MS): Promise<Liveness
     },
   );
 }
+
+/** True when the path is a FUSE mount whose connection has ended: the kernel says so at once. A time-out is no proof. */
+export async function isDead(mountPoint: string): Promise<boolean> {
+  return (await livenessOf(mountPoint)) === "dead";
+}

@@ -12,16 +12,10 @@ import { accessOf } from "./credentials.ts";
 import type { EngineCommand } from "./engine-process.ts";
 import type { KernelMounts } from "./kernel-mounts.ts";
 import { livenessOf } from "./liveness.ts";
+import type { SuperviseOptions } from "./mount-start.ts";
 import { isOurs, type MountRow, readMounts, topMount } from "./mounts.ts";
 import { readOwner, StateFolder } from "./state-folder.ts";
-import {
-  type LiveConnection,
-  type MountEnd,
-  type MountSupervisor,
-  resumeMount,
-  type SuperviseOptions,
-  superviseMount,
-} from "./supervisor.ts";
+import { type LiveConnection, type MountEnd, type MountSupervisor, resumeMount, superviseMount } from "./supervisor.ts";
 import type { VolumeRecord, VolumeRecords } from "./volume-records.ts";
 
 export interface StagedVolumesOptions {

@@ -13,39 +13,18 @@
  * has kept a copy of the descriptor (adoption.ts), `resumeMount` goes on with it.
  */
 import { closeSync } from "node:fs";
-import { statfs } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
-import { storeUrl } from "#core/store-url.ts";
-import type { TroubleReport } from "#core/trouble-watch.ts";
 import type { EngineConfig, EngineStatus } from "#fuse/engine/protocol.ts";
 import type { StoreAccess } from "#s3/store-config.ts";
-import { pollUntil, within } from "./deadline.ts";
-import { describeExit, type EngineCommand, type EngineExit, EngineProcess, engineEnvironment } from "./engine-process.ts";
-import type { FuseMountRequest, KernelMounts } from "./kernel-mounts.ts";
-import { livenessOf } from "./liveness.ts";
-import { FS_TYPE, isOurs, readMounts, topMount } from "./mounts.ts";
+import { within } from "./deadline.ts";
+import { describeExit, type EngineExit, type EngineProcess } from "./engine-process.ts";
+import { isDead } from "./liveness.ts";
+import { deviceWhenMounted, type ServedMount, type SuperviseOptions, startEngine, startMount } from "./mount-start.ts";
+import { readMounts, topMount } from "./mounts.ts";
 import { identify } from "./process-identity.ts";
 import type { StateFolder } from "./state-folder.ts";
-
-export interface SuperviseOptions {
-  readonly config: Omit<EngineConfig, "takeover">;
-  /** The claimed `config.stateDir`: let go at the end, discarded when the first start fails. */
-  readonly folder: StateFolder;
-  readonly command: EngineCommand;
-  readonly mounts: KernelMounts;
-  readonly log: Logger;
-  /** The engine's standard output and error. */
-  readonly logFd: number;
-  readonly env?: NodeJS.ProcessEnv;
-  /** How long the first engine may take until the mount answers. */
-  readonly readyMs?: number;
-  /** Gives the start up; afterwards it has no effect. */
-  readonly signal?: AbortSignal;
-  /** Hears what is wrong with the mount, and when it is over. After a crash, what the engine reported before is void. */
-  readonly onTrouble?: ((report: TroubleReport) => void) | undefined;
-}
 
 /** How a mount ended. */
 export interface MountEnd {
@@ -59,13 +38,6 @@ export interface MountHealth {
   readonly restarts: number;
 }
 
-/** A cold start of Node, the store's probe and a recovery of the journal take seconds on a busy machine. */
-const READY_MS = 60_000;
-/**
- * How far the kernel reads ahead. Its default of 128 KiB is also the largest READ it then sends; measured on a cold 512 MiB file:
- * 1.4 s with 128 KiB, 1.03 s with 1 MiB, 0.96 s with 4 MiB and with 8 MiB.
- */
-const READ_AHEAD_BYTES = 4 << 20;
 /** An engine that lived this long was no part of a crash loop. */
 const STABLE_MS = 30_000;
 /** Without a mount there is nobody to wait for us: so many successors may try to upload what is left. */
@@ -83,57 +55,9 @@ export function restartDelayMs(attempt: number): number {
  * mount(2); nothing is left behind then: no mount, no process, no folder that this call made.
  */
 export async function superviseMount(options: SuperviseOptions): Promise<MountSupervisor> {
-  const { config, mounts, folder } = options;
-  if (config.options.channel === "fuse-native") return superviseLibfuse(options);
-  let deviceFd: number | undefined;
-  let mounted = false;
-  let engine: EngineProcess | undefined;
-  try {
-    deviceFd = mounts.openFuseDevice();
-    await mounts.mountFuse(deviceFd, config.mountPoint, mountRequest(config));
-    mounted = true;
-    const device = await deviceOf(config.mountPoint);
-    engine = startEngine(options, deviceFd, false);
-    await untilAnswering(options, device, engine);
-    const supervisor = new MountSupervisor(options, deviceFd, device, engine);
-    await supervisor.recordEngine();
-    return supervisor;
-  } catch (error) {
-    engine?.kill();
-    if (mounted) await mounts.unmount(config.mountPoint, { lazy: true });
-    if (deviceFd !== undefined) closeSync(deviceFd);
-    await engine?.exited;
-    await folder.discard();
-    throw DriverError.from(error);
-  }
-}
-
-/** The engine mounts by itself, through libfuse. */
-async function superviseLibfuse(options: SuperviseOptions): Promise<MountSupervisor> {
-  const { config, mounts, folder } = options;
-  const engine = startEngine(options, undefined, false);
-  try {
-    const device = await deviceWhenMounted(options, engine);
-    await untilAnswering(options, device, engine);
-    const supervisor = new MountSupervisor(options, undefined, device, engine);
-    await supervisor.recordEngine();
-    return supervisor;
-  } catch (error) {
-    engine.kill();
-    await engine.exited;
-    const row = topMount(await readMounts(), config.mountPoint);
-    if (row !== undefined && isOurs(row) && (await isDead(config.mountPoint))) await mounts.unmount(config.mountPoint, { lazy: true });
-    await folder.discard();
-    throw DriverError.from(error);
-  }
-}
-
-/** Its mount is in the table some time after it is ready. */
-async function deviceWhenMounted({ config, readyMs = READY_MS }: SuperviseOptions, engine: EngineProcess): Promise<string> {
-  await within(readyMs, `the engine of "${config.mountPoint}"`, engine.ready);
-  const isThere = async () => !engine.alive || topMount(await readMounts(), config.mountPoint)?.fsType === FS_TYPE;
-  await pollUntil(readyMs, 20, isThere);
-  return deviceOf(config.mountPoint);
+  const supervisor = new MountSupervisor(options, await startMount(options));
+  await supervisor.recordEngine();
+  return supervisor;
 }
 
 export interface LiveConnection {
@@ -148,60 +72,7 @@ export interface LiveConnection {
  * engine does is seen in `health` and `ended`, as after a crash.
  */
 export function resumeMount(options: SuperviseOptions, { deviceFd, device }: LiveConnection): MountSupervisor {
-  return new MountSupervisor(options, deviceFd, device, startEngine(options, deviceFd, true));
-}
-
-async function untilAnswering(options: SuperviseOptions, device: string, engine: EngineProcess): Promise<void> {
-  const { mountPoint } = options.config;
-  const readyMs = options.readyMs ?? READY_MS;
-  const { signal = new AbortController().signal } = options;
-  const givenUp = new Promise<never>((_, reject) => {
-    const giveUp = () => reject(new DriverError("interrupted", `mounting on "${mountPoint}" was given up before it was ready`));
-    if (signal.aborted) giveUp();
-    else signal.addEventListener("abort", giveUp, { once: true });
-  });
-  await within(readyMs, `the engine of "${mountPoint}"`, Promise.race([engine.ready, givenUp]));
-  raiseReadAhead(options, device);
-  await within(readyMs, `the mount on "${mountPoint}"`, Promise.race([statfs(mountPoint), givenUp]));
-}
-
-/** A mount works without it, only slower: in a container /sys may be read-only. */
-function raiseReadAhead({ mounts, log }: SuperviseOptions, device: string): void {
-  try {
-    mounts.setReadAhead({ device }, READ_AHEAD_BYTES);
-  } catch (error) {
-    log.info({ error, device }, "the kernel's read-ahead stays at its default");
-  }
-}
-
-function startEngine(options: SuperviseOptions, deviceFd: number | undefined, takeover: boolean): EngineProcess {
-  const { command, config, logFd, onTrouble } = options;
-  const env = engineEnvironment(options.env ?? process.env, config.store.credentials.kind);
-  return new EngineProcess({ command, deviceFd, config: { ...config, takeover }, env, logFd, onTrouble });
-}
-
-function mountRequest({ store, options }: Pick<EngineConfig, "store" | "options">): FuseMountRequest {
-  return {
-    source: storeUrl(store),
-    allowOther: options.allowOther,
-    readOnly: options.readOnly,
-    noSuid: options.noSuid,
-    noDev: options.noDev,
-    noExec: options.noExec,
-    extra: options.kernelOptions,
-  };
-}
-
-/** True when the path is a FUSE mount whose connection has ended: the kernel says so at once. A time-out is no proof. */
-export async function isDead(mountPoint: string): Promise<boolean> {
-  return (await livenessOf(mountPoint)) === "dead";
-}
-
-/** The mount's `major:minor`; it names the connection wherever it is mounted. */
-async function deviceOf(mountPoint: string): Promise<string> {
-  const row = topMount(await readMounts(), mountPoint);
-  if (row === undefined || !isOurs(row)) throw new DriverError("internal", `the new mount on "${mountPoint}" is not in the mount table`);
-  return row.device;
+  return new MountSupervisor(options, { deviceFd, device, engine: startEngine(options, deviceFd, true) });
 }
 
 export class MountSupervisor {
@@ -222,7 +93,7 @@ export class MountSupervisor {
   #failuresInRow = 0;
   #ended = false;
 
-  constructor(options: SuperviseOptions, deviceFd: number | undefined, device: string, engine: EngineProcess) {
+  constructor(options: SuperviseOptions, { deviceFd, device, engine }: ServedMount) {
     this.#options = options;
     this.#folder = options.folder;
     this.#deviceFd = deviceFd;

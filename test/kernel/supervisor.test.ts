@@ -11,10 +11,11 @@ import { silentLogger } from "#core/log.ts";
 import { resolveMountOptions } from "#core/options.ts";
 import { bindMount, mountFuse, openFuseDevice, setReadAhead, unmount } from "#fuse/channel/mount.ts";
 import { pollUntil } from "#node/deadline.ts";
+import type { SuperviseOptions } from "#node/mount-start.ts";
 import { mountsOn, readMounts } from "#node/mounts.ts";
 import { isAlive, type ProcessIdentity } from "#node/process-identity.ts";
 import { readOwner, StateFolder } from "#node/state-folder.ts";
-import { type MountSupervisor, restartDelayMs, type SuperviseOptions, superviseMount } from "#node/supervisor.ts";
+import { type MountSupervisor, restartDelayMs, superviseMount } from "#node/supervisor.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
 
 const FAKE_ENGINE = fileURLToPath(new URL("../support/fake-engine.mjs", import.meta.url));
