@@ -74,6 +74,8 @@ export class Sender {
       const isSame = inode.attributes === attributes;
       if (isSame) inode.attributesDirty = false;
       inode.attributes = { ...attributesOf(inode), mtime: times.mtime, ...(isSame ? { ctime: times.ctime ?? ctime } : {}) };
+      // A write that came after the times were taken is in the content that was sent, and its time is not: the next flush sends that.
+      if (inode.version.metadata["mtime"] !== storedMetadata(inode)["mtime"]) inode.attributesDirty = true;
       content.exclusive = false;
       content.closed = false;
       content.sent = [];

@@ -54,6 +54,24 @@ for (const passthrough of [false, true]) {
       expect(memory.text("f")).toBe("one");
     });
 
+    it("the time of a write that another process makes meanwhile reaches the bucket with the close of that process", async () => {
+      const memory = new MemoryObjectStore();
+      const store = new FailingObjectStore(memory);
+      await using world = await VfsWorld.open({ store, passthrough, options: { durability: "remote" } });
+      const [first, second] = [await world.user.open("f", O_RDWR | O_CREAT), await world.user.open("f", O_RDWR)];
+      await first.write(0, "one");
+      const goOn = store.hold("put");
+      const closed = first.close();
+      await vi.waitUntil(() => store.calls.put === 1, LONG_MS);
+      await second.write(3, "two");
+      goOn();
+      await closed;
+      expect(memory.text("f")).toBe("onetwo");
+      await second.close();
+      const { sec, nsec } = (await world.user.stat("f")).mtime;
+      expect(memory.metadata("f")?.["mtime"]).toBe(`${sec}.${String(nsec).padStart(9, "0")}`);
+    });
+
     it("its removal waits for it, and leaves nothing", async () => {
       const { memory, world, sending } = await localWorld(passthrough);
       await using _ = world;
