@@ -48,6 +48,8 @@ export interface DirtyRow {
   readonly metadata: UserMetadata;
   /** It was closed, and nobody waits for its upload: a successor sends it, whoever has it open. */
   readonly closed?: boolean;
+  /** Its object was being removed: when that is gone, so is the file. */
+  readonly removing?: boolean;
   /** Uploads of other states of the file than `metadata` tells, which may be in the bucket: begun, and without an answer yet. */
   readonly sent?: readonly SentMark[];
   /** A multipart upload under way, and what of it is in the bucket; `metadata` where its object will carry other than the row's. */

@@ -135,15 +135,17 @@ export function recordDirty({ state, options }: VfsContext, inode: Inode, replac
   const { version } = inode;
   if (inode.detached || (dirty === undefined && !(inode.attributesDirty && version))) return;
   const key = pathKey(options.prefix, inode);
+  const replaces = inode.content?.replaces === undefined ? version : inode.content.replaces;
   const row: DirtyRow = {
     node: inode.node,
     spool: dirty?.spool ?? ATTRIBUTES_ONLY,
     key,
-    base: version ? { key, etag: version.etag, size: version.size } : null,
+    base: replaces ? { key, etag: replaces.etag, size: version?.size ?? 0 } : null,
     extents: dirty?.extents() ?? null,
     headers: version?.headers ?? {},
     metadata: storedMetadata(inode),
     ...(inode.content?.closed ? { closed: true } : {}),
+    ...(inode.content?.removing ? { removing: true } : {}),
     ...sentOf(inode.content),
     ...(inode.content?.upload === undefined ? {} : { upload: inode.content.upload }),
   };

@@ -45,6 +45,8 @@ export interface OpenContent {
   ahead?: MetadataAhead;
   /** A close that did not wait for the bucket made it due. */
   closed?: boolean;
+  /** The request that removes the object is under way. */
+  removing?: boolean;
   /** The content is on its way into the bucket. */
   sending?: Sending | undefined;
   /** What is on its way, for a successor: the file may be another by then. */

@@ -12,7 +12,7 @@ import { DriverError, isFault } from "#core/errors.ts";
 import { ATTRIBUTES_ONLY, type DirtyRow, type HandleRow, type InodeRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
-import type { UserMetadata } from "#s3/object-store.ts";
+import type { ObjectStore, UserMetadata } from "#s3/object-store.ts";
 import { keepConflict } from "./conflicts.ts";
 import type { VfsContext } from "./context.ts";
 import { Directory } from "./directory.ts";
@@ -182,6 +182,7 @@ async function replay(context: VfsContext, row: DirtyRow): Promise<void> {
   const dirty = openSpool(context, row);
   if (dirty === undefined) return state.dropDirty(row.node);
   try {
+    if (row.removing && (await isGone(context.store, row.key))) return forget(context, row, dirty);
     await send(context, row, dirty);
     log.info({ key: row.key }, "a file that was not uploaded before the last end is in the bucket now");
   } catch (error) {
@@ -189,8 +190,22 @@ async function replay(context: VfsContext, row: DirtyRow): Promise<void> {
     const kept = keepConflict(context, { name: basename(row.key), node: row.node, path: dirty.path });
     log.warn({ key: row.key, kept }, "the object was changed elsewhere since it was written here; this host's data was put aside");
   }
-  state.dropDirty(row.node);
+  forget(context, row, dirty);
+}
+
+function forget({ state }: VfsContext, { node }: DirtyRow, dirty: DirtyFile): void {
+  state.dropDirty(node);
   dirty.discard();
+}
+
+async function isGone(store: ObjectStore, key: string): Promise<boolean> {
+  try {
+    await store.head(key);
+    return false;
+  } catch (error) {
+    if (isFault(error, "not_found")) return true;
+    throw error;
+  }
 }
 
 /** Attributes that were set on an object that is the same still. */

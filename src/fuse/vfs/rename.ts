@@ -182,9 +182,9 @@ export class Rename {
   }
 
   /**
-   * The newest content is here only. A writer that has it open will bring it to the new name at its close, if nothing stands
-   * under either; with `durability=local` it goes there soon, in place of what stands there. Otherwise it is uploaded now, so that the
-   * old object can go. When that fails the file keeps its old name.
+   * The file is here only. A writer that has it open will bring it to the new name at its close, if nothing stands there; with
+   * `durability=local` it goes there soon, in place of what stands there. Otherwise it is uploaded now. When that fails the file keeps
+   * its old name.
    */
   async #moveUnsent(move: Move): Promise<void> {
     const { inode, replaced } = move;
@@ -199,6 +199,7 @@ export class Rename {
       else await this.#uploads.upload(inode);
     } catch (error) {
       if (waits) inode.version = version;
+      if (content !== undefined) content.replaces = undefined;
       // Detached: another host was at the new name first, and the data was put aside.
       if (!inode.detached) undo();
       throw error;

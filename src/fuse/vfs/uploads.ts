@@ -101,15 +101,35 @@ export class Uploads {
     await inode.content?.sending?.finish().catch((error: unknown) => this.#noteRefusal(inode, error));
   }
 
-  /** Before the file gets another key, under its lock: nothing is under way, and its object has its attributes. */
+  /**
+   * Before the file gets another key, under its lock: nothing is under way, and what has an object has all of it there. It could go to
+   * the new key at once; but a successor that is asked for the same rename again would then take the old object for the file.
+   */
   async beforeMove(inode: Inode): Promise<void> {
+    await this.finishSending(inode);
+    if (inode.version) await this.upload(inode);
+  }
+
+  /** Before a directory above gets another name, under the file's lock. What nobody waits for goes along unsent. */
+  async beforeParentMoves(inode: Inode): Promise<void> {
+    if (!this.#isLocal) return this.upload(inode);
     await this.finishSending(inode);
     if (isOnlyAttributes(inode)) await this.#store(inode);
   }
 
-  /** Before a directory above gets another name, under the file's lock. What nobody waits for goes along unsent. */
-  beforeParentMoves(inode: Inode): Promise<void> {
-    return this.#isLocal ? this.beforeMove(inode) : this.upload(inode);
+  /** Runs the request that removes the file's object, under its lock. Should it be the last, a successor knows why the object is gone. */
+  async removing(inode: Inode, request: () => Promise<void>): Promise<void> {
+    const { content } = inode;
+    if (content?.dirty === undefined) return request();
+    content.removing = true;
+    recordDirty(this.#context, inode);
+    try {
+      await request();
+    } catch (error) {
+      content.removing = false;
+      recordDirty(this.#context, inode);
+      throw error;
+    }
   }
 
   /** True for a file that takes another name without a request: all of it is here, and nobody waits for its upload. */
