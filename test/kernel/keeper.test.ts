@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { readOwner } from "#node/state-folder.ts";
@@ -93,6 +94,28 @@ describe.skipIf(skips())("the keeper", { timeout: LONG_MS }, () => {
     await world.leave("v");
     expect(await world.mounts()).toEqual([]);
     expect(await kept()).toEqual([]);
+    for (const [path, content] of Object.entries(report.kept)) {
+      expect(await readFile(join(s3.dataDir, bucket, path), "utf8"), path).toBe(content);
+    }
+  });
+
+  test("plugins that are killed at any moment of their start leave a mount that the next one takes over", async () => {
+    await world.startKeeper();
+    await world.startPlugin();
+    using user = new BusyUser(await stageAndPublish("v"));
+    await goesOn(user);
+    await world.killPlugin();
+    for (let lifeMs = 300; lifeMs <= 3000; lifeMs += 300) {
+      const started = world.startPlugin().catch(() => undefined);
+      await sleep(lifeMs);
+      await world.killPlugin();
+      await started;
+    }
+    await world.startPlugin();
+    await goesOn(user);
+    const report = await user.stop();
+    expect(report.problems).toEqual([]);
+    await world.leave("v");
     for (const [path, content] of Object.entries(report.kept)) {
       expect(await readFile(join(s3.dataDir, bucket, path), "utf8"), path).toBe(content);
     }

@@ -86,12 +86,14 @@ export class PodWorld {
     this.#apart = apart;
     this.#plugin = this.#spawn(apart ? ["unshare", "--pid", "--fork", "--kill-child=KILL", ...program] : program);
     this.#node = connectGrpc(join(dir, "csi.sock"), "csi.v1.Node");
-    await this.until("the plugin answers", () =>
-      this.call("NodeGetInfo", {}, 1000).then(
+    const plugin = this.#plugin;
+    await this.until("the plugin answers", async () => {
+      if (plugin.exitCode !== null || plugin.signalCode !== null) throw new Error("the plugin has ended");
+      return this.call("NodeGetInfo", {}, 1000).then(
         () => true,
         () => false,
-      ),
-    );
+      );
+    });
   }
 
   call(method: string, request: object, deadlineMs = CALL.deadlineMs): Promise<unknown> {
