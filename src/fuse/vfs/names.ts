@@ -204,7 +204,7 @@ export class Names {
     const directory = this.#lookup.directoryOf(parent);
     const done = directory.beginChange(inode.name);
     try {
-      await this.#uploads.finishSending(inode);
+      await this.#uploads.abandonSending(inode);
       if (inode.detached) throw new DriverError("stale", `${inode.name} was replaced elsewhere`);
       const key = pathKey(options.prefix, inode);
       const etag = await this.#uploads.objectOf(inode, key);

@@ -21,6 +21,9 @@ export interface Sending {
   readonly transferred: Promise<void>;
   /** Waits for the answer and lets the inode follow; under its lock. Rejects with what the writer must hear. Once is enough, more is no harm. */
   finish(): Promise<void>;
+  /** The file is removed or moves: what is not sent need not be. `finish` rejects with `interrupted` then, unless all of it was sent. */
+  cancel(): void;
+  readonly isCancelled: boolean;
 }
 
 export interface OpenContent {

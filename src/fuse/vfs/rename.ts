@@ -117,7 +117,7 @@ export class Rename {
     if (inode.detached) throw new DriverError("stale", `${inode.name} was replaced elsewhere`);
     if (replaced === undefined) return this.#moveFile(move);
     await replaced.lock.run(async () => {
-      await this.#uploads.finishSending(replaced);
+      await this.#uploads.abandonSending(replaced);
       await this.#leaveToOthers(replaced, { parent: move.to, name: move.newName });
       await this.#moveFile(move);
     });

@@ -47,7 +47,9 @@ export class Sender {
     const dirty = content?.dirty;
     if (content === undefined || dirty === undefined) throw new DriverError("internal", `${name} has no content to send`);
     // A file that nobody has open is mapped by nobody either.
-    const target = { ...this.#target(inode, content), mayBeMapped: content.mayBeMapped && content.handles > 0 };
+    const mayBeMapped = content.mayBeMapped && content.handles > 0;
+    const control = new AbortController();
+    const target = { ...this.#target(inode, content), mayBeMapped, cancelled: control.signal };
     const done = parent?.directory?.beginChange(name);
     const begun: Begun = { content, target, attributes: inode.attributes, ctime: attrOf(inode).ctime, done };
     content.underWay = { metadata: target.metadata, md5: undefined, size: dirty.stat().size };
@@ -59,6 +61,10 @@ export class Sender {
         () => undefined,
       ),
       finish: () => (finished ??= this.#finish(inode, begun, arriving)),
+      cancel: () => control.abort(),
+      get isCancelled() {
+        return control.signal.aborted;
+      },
     };
     content.sending = sending;
     return sending;
@@ -84,7 +90,7 @@ export class Sender {
       recordDirty(this.#context, inode);
       await this.#propagate(inode);
     } catch (error) {
-      throw this.#onFailure(inode, DriverError.from(error));
+      throw target.cancelled?.aborted && isFault(error, "interrupted") ? error : this.#onFailure(inode, DriverError.from(error));
     } finally {
       content.sending = undefined;
       content.underWay = undefined;
@@ -101,6 +107,8 @@ export class Sender {
     } catch (error) {
       // O_EXCL is how processes take a lock: two that create alike at one time must not both believe that they did.
       if (content.exclusive && options.durability === "remote") throw error;
+      // Nothing that would store it was sent.
+      if (target.cancelled?.aborted && isFault(error, "interrupted")) throw error;
       rememberSent(content.sent, sentVersion(target.metadata, dirty.fd));
       if (content.ahead !== undefined) rememberSent(content.sent, { metadata: content.ahead.metadata, md5: undefined });
       if (!isFault(error, "stale", "exists")) throw error;

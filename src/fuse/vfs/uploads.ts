@@ -101,19 +101,25 @@ export class Uploads {
     await inode.content?.sending?.finish().catch((error: unknown) => this.#noteRefusal(inode, error));
   }
 
+  /** The same, and what is not sent yet need not be: the file is removed, or goes elsewhere. */
+  abandonSending(inode: Inode): Promise<void> {
+    inode.content?.sending?.cancel();
+    return this.finishSending(inode);
+  }
+
   /**
    * Before the file gets another key, under its lock: nothing is under way, and what has an object has all of it there. It could go to
    * the new key at once; but a successor that is asked for the same rename again would then take the old object for the file.
    */
   async beforeMove(inode: Inode): Promise<void> {
-    await this.finishSending(inode);
     if (inode.version) await this.upload(inode);
+    else await this.abandonSending(inode);
   }
 
   /** Before a directory above gets another name, under the file's lock. What nobody waits for goes along unsent. */
   async beforeParentMoves(inode: Inode): Promise<void> {
     if (!this.#isLocal) return this.upload(inode);
-    await this.finishSending(inode);
+    await this.abandonSending(inode);
     if (isOnlyAttributes(inode)) await this.#store(inode);
   }
 
@@ -139,9 +145,10 @@ export class Uploads {
 
   /** What a request of ours may have left under the inode's key, or what is known to be there. Undefined: nothing. */
   async objectOf(inode: Inode, key: string): Promise<Etag | undefined> {
-    const sent = inode.content?.sent ?? [];
+    const { content, version } = inode;
+    const sent = content?.sent ?? [];
     const own = sent.length === 0 ? undefined : await findOwnVersion(this.#context.store, key, sent);
-    return own ?? inode.version?.etag;
+    return own ?? content?.dirty?.leftAt(key) ?? version?.etag;
   }
 
   /** The file is gone: nothing of it is sent, and its local content goes when nobody has it open. Not under its lock. */
@@ -232,17 +239,18 @@ export class Uploads {
   async #sendLater(inode: Inode): Promise<void> {
     const { namespace, log } = this.#context;
     const locked = <T>(section: () => Promise<T>) => namespace.shared(() => inode.lock.run(section));
+    let sending: Sending | undefined;
     try {
-      const sending = await locked(async () => {
+      sending = await locked(async () => {
         await this.finishSending(inode);
         return this.#begin(inode);
       });
       await sending?.transferred;
-      if (sending !== undefined) await locked(() => sending.finish());
+      await locked(async () => sending?.finish());
     } catch (error) {
       this.#noteRefusal(inode, error);
       log.debug({ name: inode.name, error: DriverError.from(error) }, "a try to upload failed");
-      if (this.isDue(inode)) throw error;
+      if (this.isDue(inode) && !sending?.isCancelled) throw error;
     }
     await this.letGo(inode);
     // Changed again meanwhile.

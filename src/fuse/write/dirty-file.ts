@@ -5,6 +5,7 @@
  * counting write calls: `changed()` compares size, mtime and ctime with those at the last upload.
  * Content that was not written here comes from the *base* version, on demand (`extents`), or is all there from the start.
  */
+import type { Etag } from "#core/brand.ts";
 import type { Timespec } from "#core/clock.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ObjectHeaders, PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
@@ -14,6 +15,11 @@ export interface UploadTarget extends PutConditions {
   readonly headers: ObjectHeaders;
   readonly metadata: UserMetadata;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Aborted when the upload is not wanted any more: no further byte is sent, and the call rejects with `interrupted`. Other than with
+   * `signal`, a request that stores the object is not broken off, since nobody would know then whether it was carried out.
+   */
+  readonly cancelled?: AbortSignal | undefined;
   /**
    * A process may have the spool file mapped shared and writable: it was a backing file of a handle open for reading and writing.
    * The file's pages are then written to the disk first (fdatasync), without which a store into a page that is dirty already cannot be
@@ -71,6 +77,8 @@ export interface DirtyFile {
    * earlier call failed after a version of its own had reached the bucket.
    */
   upload(target: UploadTarget): Promise<UploadResult>;
+  /** The version that an upload to this key, which failed later, had stored there. */
+  leftAt(key: string): Etag | undefined;
   /**
    * From now on parts may be sent before `upload` is called, while the file is new and grows (early-parts.ts). A failure of theirs
    * is nobody's error. Nothing for files that have a base version; the first call counts.

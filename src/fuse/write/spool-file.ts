@@ -9,6 +9,7 @@
  */
 import fs from "node:fs";
 import { promisify } from "node:util";
+import type { Etag } from "#core/brand.ts";
 import type { Timespec } from "#core/clock.ts";
 import { DriverError } from "#core/errors.ts";
 import { Mutex } from "#core/mutex.ts";
@@ -163,6 +164,10 @@ export class SpoolFile implements DirtyFile {
 
   upload(target: UploadTarget): Promise<UploadResult> {
     return this.#using(() => this.#uploads.run(() => this.#upload(target)));
+  }
+
+  leftAt(key: string): Etag | undefined {
+    return this.#unreported?.target.key === key ? this.#unreported.etag : undefined;
   }
 
   sendAhead(target: AheadTarget): void {

@@ -107,7 +107,10 @@ export class Uploader implements AheadSender {
     const { key, headers, metadata, signal } = target;
     const options = { headers, metadata, signal, deadlineMs: deadlineFor(size), ...conditionsOf(target) };
     const limiter = size <= SMALL_BYTES ? this.#small : this.#large;
-    const send = () => this.#store.put(key, size <= READ_AT_ONCE_BYTES ? readAtOnce(fd, size) : { fd, start: 0, end: size }, options);
+    const send = () => {
+      checkWanted(target);
+      return this.#store.put(key, size <= READ_AT_ONCE_BYTES ? readAtOnce(fd, size) : { fd, start: 0, end: size }, options);
+    };
     return limiter.run(size, send, signal);
   }
 
@@ -139,7 +142,8 @@ export class Uploader implements AheadSender {
   }
 
   async #complete(source: UploadSource, target: UploadTarget, upload: UploadId, begun?: BegunUpload): Promise<PutResult> {
-    const sent = await this.#sendParts(source, upload, target.signal, begun);
+    const sent = await this.#sendParts(source, upload, target, begun);
+    checkWanted(target);
     // The server puts the parts together while we wait: minutes for many.
     const options = { signal: target.signal, deadlineMs: 5 * LEAST_DEADLINE_MS, ...conditionsOf(target) };
     return this.#store.completeUpload(upload, sent, options);
@@ -149,11 +153,11 @@ export class Uploader implements AheadSender {
   async #sendParts(
     { fd, size }: UploadSource,
     upload: UploadId,
-    signal: AbortSignal | undefined,
+    { signal, cancelled }: UploadTarget,
     begun: BegunUpload | undefined,
   ): Promise<UploadedPart[]> {
     const stop = new AbortController();
-    const either = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
+    const either = AbortSignal.any([stop.signal, signal, cancelled].filter((one) => one !== undefined));
     either.addEventListener("abort", () => void begun?.cancel(), { once: true });
     const sent: UploadedPart[] = [];
     const parts = planParts(size, this.partSizeBytes, begun && { count: begun.parts.size, partBytes: begun.partBytes });
@@ -198,6 +202,10 @@ export class Uploader implements AheadSender {
     this.#scratch.give(scratch);
     return unchanged ? ahead.sent : undefined;
   }
+}
+
+function checkWanted({ cancelled }: UploadTarget): void {
+  if (cancelled?.aborted) throw new DriverError("interrupted", "the upload is not wanted any more");
 }
 
 function conditionsOf({ ifMatch, ifNoneMatch }: PutConditions): PutConditions {

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { FailingObjectStore } from "../../../support/failing-object-store.ts";
-import { faultOf, O_CREAT, O_RDWR, O_WRONLY } from "../../../support/kernel-user.ts";
+import { faultOf, type KernelUser, O_CREAT, O_RDWR, O_WRONLY } from "../../../support/kernel-user.ts";
 import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
 import { METADATA_TTL_MS, VfsWorld } from "../../../support/vfs-world.ts";
 
@@ -142,6 +142,57 @@ for (const passthrough of [false, true]) {
     });
   });
 }
+
+describe("A large file that is on its way", () => {
+  const LARGE = Buffer.alloc(400_000, "0123456789");
+
+  /** Its second part waits at the store. */
+  async function sendingParts() {
+    const memory = new MemoryObjectStore();
+    const store = new FailingObjectStore(memory);
+    const uploadDelays = { quietMs: 0, latestMs: 0, retryMs: 60_000 };
+    const upload = { partSizeBytes: 100_000, multipartFromBytes: 150_000, parallelParts: 1 };
+    const world = await VfsWorld.open({ store, upload, options: { durability: "local", uploadDelays } });
+    await world.user.mkdir("d");
+    const goOn = store.hold("uploadPart");
+    await world.user.writeFile("d/f", LARGE);
+    await vi.waitUntil(() => (store.calls.uploadPart ?? 0) > 0, LONG_MS);
+    return { memory, store, world, goOn };
+  }
+
+  for (const [title, change, left] of [
+    ["is removed", (user: KernelUser) => user.unlink("d/f"), []],
+    ["is renamed", (user: KernelUser) => user.rename("d/f", "d/g"), ["d/g"]],
+    ["goes with its directory", (user: KernelUser) => user.rename("d", "e"), ["e/f"]],
+    [
+      "is replaced",
+      async (user: KernelUser) => {
+        await user.writeFile("d/tmp", LARGE);
+        await user.rename("d/tmp", "d/f");
+      },
+      ["d/f"],
+    ],
+  ] as const) {
+    it(`and ${title} is not sent to its end, and that is no failure`, async () => {
+      const { memory, store, world, goOn } = await sendingParts();
+      await using _ = world;
+      const changed = change(world.user);
+      // The part that waits is the last of that upload.
+      goOn();
+      await changed;
+      const before = { ...store.calls };
+      expect(before.completeUpload).toBeUndefined();
+      expect(before.abortUpload).toBe(1);
+      await world.fs.syncAll();
+      expect(memory.keys.filter((key) => !key.endsWith("/"))).toEqual(left);
+      for (const key of left) expect(Buffer.compare(memory.bytes(key) ?? Buffer.alloc(0), LARGE)).toBe(0);
+      expect(memory.openUploads).toBe(0);
+      expect(world.uploads).toEqual([]);
+      expect(world.spooled()).toEqual([]);
+      expect(world.conflicts()).toEqual({});
+    });
+  }
+});
 
 describe("A conflict that an upload finds which nobody waits for", () => {
   it("is told at the next fsync or close of who has the file open, once; the data is put aside", async () => {

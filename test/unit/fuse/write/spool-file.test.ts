@@ -192,8 +192,11 @@ describe("SpoolFile", () => {
     const file = createSpool({ dir, store: busy }).create();
     await file.write(0, Buffer.from("new"));
     busy.during = () => file.write(0, Buffer.from("NEW"));
+    expect(file.leftAt("a")).toBeUndefined();
     await expect(file.upload({ ...target, ifMatch: etag })).rejects.toMatchObject({ fault: "unavailable" });
+    expect([file.leftAt("a"), file.leftAt("b")]).toEqual([(await busy.head("a")).etag, undefined]);
     await file.upload({ ...target, ifMatch: etag });
+    expect(file.leftAt("a")).toBeUndefined();
     expect(busy.text("a")).toBe("NEW");
     // A version of somebody else's is not replaced.
     busy.seed("a", "theirs");

@@ -156,3 +156,32 @@ describe("Uploader", () => {
     await new Uploader({ store }).abandon({ key: "a", uploadId: "x" });
   });
 });
+
+describe("An upload that is not wanted any more", () => {
+  it("sends no further part, stores nothing and leaves no parts behind", async () => {
+    const store = new PartStore();
+    const cancelled = new AbortController();
+    const uploader = new Uploader({ store, partSizeBytes: 10, multipartFromBytes: 20, parallelParts: 1 });
+    fill(95);
+    const uploaded = uploader.upload({ fd, size: 95 }, { ...target, cancelled: cancelled.signal });
+    while (store.sizes.size === 0) await new Promise((resume) => setImmediate(resume));
+    cancelled.abort();
+    await expect(uploaded).rejects.toMatchObject({ fault: "interrupted" });
+    expect(store.sizes.size).toBeLessThan(10);
+    expect([store.keys, store.openUploads]).toEqual([[], 0]);
+  });
+
+  it("is not begun, and a PUT that is under way is not broken off", async () => {
+    const store = new MemoryObjectStore();
+    const cancelled = new AbortController();
+    const uploader = new Uploader({ store });
+    fill(5);
+    const options = { ...target, cancelled: cancelled.signal };
+    const underWay = uploader.upload({ fd, size: 5 }, options);
+    await Promise.resolve();
+    cancelled.abort();
+    await underWay;
+    await expect(uploader.upload({ fd, size: 5 }, options)).rejects.toMatchObject({ fault: "interrupted" });
+    expect(store.requests).toEqual({ PutObject: 1 });
+  });
+});
