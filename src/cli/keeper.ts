@@ -20,14 +20,17 @@ const STDERR_FD = 2;
 export async function runKeeper({ socket, httpEndpoint, logLevel }: KeeperFlags, context: ProcessContext): Promise<number> {
   const log = createLogger({ level: logLevel, fd: STDERR_FD });
   const health = httpEndpoint === undefined ? undefined : await serveHealth(httpEndpoint);
-  const server = await serveKeeper({ socketPath: socket, log });
-  context.onStopSignal((signal) => {
-    log.info({ signal, mounts: server.held }, "the keeper is asked to end");
-    server.stop();
-  });
-  log.info({ socket }, "the keeper serves");
-  await server.ended;
-  health?.close();
-  log.info({}, "the keeper has ended");
-  return 0;
+  try {
+    const server = await serveKeeper({ socketPath: socket, log });
+    context.onStopSignal((signal) => {
+      log.info({ signal, mounts: server.held }, "the keeper is asked to end");
+      server.stop();
+    });
+    log.info({ socket }, "the keeper serves");
+    await server.ended;
+    log.info({}, "the keeper has ended");
+    return 0;
+  } finally {
+    health?.close();
+  }
 }
