@@ -51,7 +51,7 @@ export const MOUNT_OPTIONS = {
   durability: {
     kind: "text",
     doc: "remote: close(2) returns when the object is in the bucket. local: when it is on the local disk; the upload begins within a second, and fsync(2) waits for it.",
-    preset: "remote",
+    preset: "remote; local for volumes of one node (RWO, RWOP)",
     choices: ["remote", "local"],
   },
   passthrough: {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { DriverError } from "#core/errors.ts";
 import type { LogLevel } from "#core/log.ts";
 import { type GivenOptions, type MountOptionName, parseMountOptions, resolveMountOptions } from "#core/options.ts";
-import type { MountCapability } from "#csi/capabilities.ts";
+import { ACCESS_MODES, type MountCapability } from "#csi/capabilities.ts";
 import type { StringMap } from "#csi/messages.ts";
 import type { EngineConfig } from "#fuse/engine/protocol.ts";
 import type { StoreAccess } from "#s3/store-config.ts";
@@ -64,7 +64,11 @@ export function planStage(
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(pathStyle === undefined ? {} : { pathStyle }),
   };
-  const given = attributes.storageClass === undefined ? flags : { storage_class: attributes.storageClass, ...flags };
+  const given = {
+    ...(attributes.storageClass === undefined ? {} : { storage_class: attributes.storageClass }),
+    durability: durabilityFor(capability),
+    ...flags,
+  };
   const resolved = resolveMountOptions(given, { uid: 0, gid: 0 });
   // The pods that use the mount run as anybody.
   const options = { ...resolved, allowOther: true, readOnly: resolved.readOnly || capability.readOnly };
@@ -78,6 +82,14 @@ export function planStage(
     view,
     keys: secret.credentials === undefined ? "driver" : "secret",
   };
+}
+
+/**
+ * Where other nodes read what this one wrote, close(2) waits for the bucket. A volume of one node has nobody to wait for: what is closed is
+ * safe from an engine's death, is sent within a second, and before the volume can go to another node.
+ */
+function durabilityFor({ mode }: MountCapability): "remote" | "local" {
+  return ACCESS_MODES[mode].nodes === "one" ? "local" : "remote";
 }
 
 /**

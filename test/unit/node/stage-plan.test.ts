@@ -44,6 +44,15 @@ test("`planStage` mounts read-only when the mode or a flag says so", () => {
   expect(plan({}, { readOnly: true, mountFlags: ["rw"] }).options.readOnly).toBe(true);
 });
 
+test("`planStage` makes close(2) wait for the bucket where several nodes may look, unless a flag says otherwise", () => {
+  const durability = (capability: Partial<MountCapability>) => plan({}, capability).options.durability;
+  expect(durability({ mode: "MULTI_NODE_MULTI_WRITER" })).toBe("remote");
+  expect(durability({ mode: "SINGLE_NODE_WRITER" })).toBe("local");
+  expect(durability({ mode: "SINGLE_NODE_SINGLE_WRITER" })).toBe("local");
+  expect(durability({ mode: "SINGLE_NODE_WRITER", mountFlags: ["durability=remote"] })).toBe("remote");
+  expect(durability({ mode: "MULTI_NODE_MULTI_WRITER", mountFlags: ["durability=local"] })).toBe("local");
+});
+
 test("`planStage` gives one fingerprint to what means the same mount, whatever the keys are", () => {
   const { fingerprint } = plan();
   expect(plan({}, {}, KEYS).fingerprint).toBe(fingerprint);
