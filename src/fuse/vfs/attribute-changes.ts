@@ -19,13 +19,17 @@ import { directoryKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
 import { PERMISSIONS, S_IFMT, withoutPrivileges } from "./mode.ts";
 import { type Attributes, METADATA_LIMIT_BYTES, metadataBytes } from "./object-metadata.ts";
+import { ACCESS_ACL, type AccessAcl, readAccessAcl } from "./posix-acl.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** xattr(7)'s, without `system`: its attributes are the kernel's own. */
 const NAMESPACES = /^(?:user|trusted|security)\../;
 
 /** Kept for who copies them along (rsync -A, cp -a, tar --acls). Nothing enforces them. */
-const STORED_ACLS = new Set(["system.posix_acl_access", "system.posix_acl_default"]);
+const STORED_ACLS = new Set([ACCESS_ACL, "system.posix_acl_default"]);
+
+/** What an ACL says of the mode: no set-user-id and the like. */
+const ACL_BITS = 0o777;
 
 export const DIRECTORY_CONTENT_TYPE = "application/x-directory";
 
@@ -138,12 +142,25 @@ export class AttributeChanges {
     this.#files.checkWritable();
     // Who may do so in which namespace the kernel has checked.
     if (!NAMESPACES.test(name) && !STORED_ACLS.has(name)) throw new DriverError("unsupported", `${name} is in no namespace that is kept`);
+    const acl = name === ACCESS_ACL ? readAccessAcl(value) : undefined;
     await inode.lock.run(async () => {
+      if (acl !== undefined) return this.#setAccessAcl(inode, value, acl);
       const present = inode.xattrs.has(name);
       if (present && (flags & XATTR_CREATE) !== 0) throw new DriverError("exists", `${name} is set already`);
       if (!present && (flags & XATTR_REPLACE) !== 0) throw new DriverError("no_data", `${name} is not set`);
       await this.#storeXattrs(inode, new Map(inode.xattrs).set(name, value.slice()));
     });
+  }
+
+  /** acl(5): the mode follows the ACL, and one that says no more than a mode is none. */
+  async #setAccessAcl(inode: Inode, value: Uint8Array, { mode, minimal }: AccessAcl): Promise<void> {
+    const before = attributesOf(inode).mode;
+    const wanted = (before & ~ACL_BITS) | mode;
+    if (minimal && before === wanted && !inode.xattrs.has(ACCESS_ACL)) return;
+    const xattrs = new Map(inode.xattrs);
+    if (minimal) xattrs.delete(ACCESS_ACL);
+    else xattrs.set(ACCESS_ACL, value.slice());
+    await this.#storeXattrs(inode, xattrs, this.#changed(inode, { mode: wanted }));
   }
 
   async removeXattr(inode: Inode, name: string): Promise<void> {
@@ -155,14 +172,14 @@ export class AttributeChanges {
     });
   }
 
-  async #storeXattrs(inode: Inode, xattrs: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  async #storeXattrs(inode: Inode, xattrs: ReadonlyMap<string, Uint8Array>, attributes?: Attributes): Promise<void> {
     const before = inode.xattrs;
     inode.xattrs = xattrs;
     try {
       if (metadataBytes(storedMetadata(inode)) > METADATA_LIMIT_BYTES) {
         throw new DriverError("no_space", `S3 allows ${METADATA_LIMIT_BYTES} bytes of metadata, extended attributes included`);
       }
-      await this.#store(inode, { ...attributesOf(inode), ctime: timespecOfMs(this.#context.clock.now()) });
+      await this.#store(inode, attributes ?? { ...attributesOf(inode), ctime: timespecOfMs(this.#context.clock.now()) });
     } catch (error) {
       inode.xattrs = before;
       throw error;

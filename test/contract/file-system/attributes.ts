@@ -146,6 +146,25 @@ export const attributes: Checks = {
       expect(await faultOf(user.setxattr("d", name, "1"))).toBe("unsupported");
     }
   },
+  "an access ACL sets the mode, and stays only where it says more than a mode": async ({ user, letTimePass }) => {
+    const acl = (...entries: number[][]) =>
+      Buffer.concat([Buffer.from([2, 0, 0, 0]), ...entries.map(([tag = 0, bits = 0]) => Buffer.from([tag, 0, bits, 0, 9, 0, 0, 0]))]);
+    const minimal = acl([0x01, 7], [0x04, 5], [0x20, 1]);
+    await user.writeFile("f", "x");
+    await user.setxattr("f", "system.posix_acl_access", minimal);
+    letTimePass();
+    expect((await user.stat("f")).mode & 0o7777).toBe(0o751);
+    expect(await faultOf(user.getxattr("f", "system.posix_acl_access"))).toBe("no_data");
+    await user.setxattr("f", "system.posix_acl_access", acl([0x01, 6], [0x02, 4], [0x04, 0], [0x10, 6], [0x20, 0]));
+    letTimePass();
+    expect((await user.stat("f")).mode & 0o7777).toBe(0o660);
+    expect(await user.getxattr("f", "system.posix_acl_access")).toHaveLength(44);
+    await user.setxattr("f", "system.posix_acl_access", minimal);
+    letTimePass();
+    expect((await user.stat("f")).mode & 0o7777).toBe(0o751);
+    expect(await faultOf(user.getxattr("f", "system.posix_acl_access"))).toBe("no_data");
+    expect(await user.text("f")).toBe("x");
+  },
   "names in `trusted` are shown to root alone": async ({ user, fs }) => {
     await user.writeFile("f", "x");
     await user.setxattr("f", "trusted.x", "1");
