@@ -10,7 +10,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     ["controller", "node", "keeper"].map((component) => [
       `log of the ${component}`,
-      `kubectl logs -n bucketmount -l app.kubernetes.io/component=${component} --all-containers --prefix --tail=40`,
+      `kubectl logs -n bucketmount -l app.kubernetes.io/component=${component} --all-containers --prefix --tail=60 | grep -vE 'envvar|feature_gate'`,
     ]),
   ),
   "previous log of the node plugin":

@@ -10,9 +10,9 @@ const { kubectl, store } = useScenario("prefix-volumes");
 const BUCKET = newBucketName("shared-by-teams");
 const CLASSES = { plain: "prefix-plain", archive: "prefix-archive", retain: "prefix-retain", careful: "prefix-only-if-empty" } as const;
 
-/** Keys of users: what lies below the driver's own folder is its marks. */
+/** Keys of users: what lies below a folder of the driver's is its marks. */
 async function keys(prefix = ""): Promise<readonly string[]> {
-  return (await store.keys(BUCKET, prefix)).filter((key) => !key.startsWith(".bucketmount/") && !key.endsWith("/"));
+  return (await store.keys(BUCKET, prefix)).filter((key) => !key.includes(".bucketmount/") && !key.endsWith("/"));
 }
 
 /** A claim with one file in it, and no pod any more. */
