@@ -25,6 +25,12 @@ export const inodeRow = (id: number): fc.Arbitrary<InodeRow> =>
       name: fc.oneof(fc.string({ unit: "binary" }), fc.constant("caf\udce9 \udc80"), fc.constant("")),
       kind: fc.constantFrom("file", "dir", "symlink", "special"),
       unlinked: fc.boolean(),
+      links: fc.array(
+        fc.record(
+          { parent: fc.nat({ max: 2 ** 40 }).map(node), name: fc.string(), etag: fc.string().map((etag) => etag as Etag) },
+          { requiredKeys: ["parent", "name"] },
+        ),
+      ),
     },
     { requiredKeys: ["node", "parent", "name", "kind"] },
   );

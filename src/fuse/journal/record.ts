@@ -166,19 +166,29 @@ function encodeCounters({ maxNode, maxHandle }: { maxNode: number; maxHandle: nu
   return encodeFrame("counters", 0, COUNTERS.size, (_, view) => COUNTERS.write(view, FRAME_BYTES, { maxNode, maxHandle }));
 }
 
-function encodeInode({ node, parent, name, kind, unlinked }: InodeRow): Buffer {
-  return encodeFrame("inode", node, INODE.size + name.length * 2, (record, view) => {
+/** In the word of `unlinked`: after the name stand NUL and the links, as JSON. */
+const HAS_LINKS = 4;
+
+function encodeInode({ node, parent, name, kind, unlinked, links }: InodeRow): Buffer {
+  const text = links === undefined ? name : `${name}\0${JSON.stringify(links)}`;
+  return encodeFrame("inode", node, INODE.size + text.length * 2, (record, view) => {
     // Three values, so that the row comes back as it was given.
     const gone = unlinked === undefined ? 0 : unlinked ? 1 : 2;
-    INODE.write(view, FRAME_BYTES, { parent, kind: KINDS.indexOf(kind), unlinked: gone });
-    record.write(name, FRAME_BYTES + INODE.size, "utf16le");
+    const flags = gone | (links === undefined ? 0 : HAS_LINKS);
+    INODE.write(view, FRAME_BYTES, { parent, kind: KINDS.indexOf(kind), unlinked: flags });
+    record.write(text, FRAME_BYTES + INODE.size, "utf16le");
   });
 }
 
 function decodeInode(node: NodeId, window: Window, start: number, end: number): InodeRow {
-  const { parent, kind, unlinked } = INODE.at(window.view, start);
-  const row = { node, parent: parent as NodeId, name: textOf(window, start + INODE.size, end, "utf16le"), kind: kindOf(kind) };
-  return unlinked === 0 ? row : { ...row, unlinked: unlinked === 1 };
+  const { parent, kind, unlinked: flags } = INODE.at(window.view, start);
+  const text = textOf(window, start + INODE.size, end, "utf16le");
+  const gone = flags & ~HAS_LINKS;
+  const row = { node, parent: parent as NodeId, name: text, kind: kindOf(kind), ...(gone === 0 ? {} : { unlinked: gone === 1 }) };
+  if ((flags & HAS_LINKS) === 0) return row;
+  // JSON has no NUL of its own.
+  const at = text.lastIndexOf("\0");
+  return { ...row, name: text.slice(0, at), links: JSON.parse(text.slice(at + 1)) as NonNullable<InodeRow["links"]> };
 }
 
 function encodeHandle({ handle, node, kind, flags, backingId }: HandleRow): Buffer {

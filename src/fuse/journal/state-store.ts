@@ -19,6 +19,8 @@ export interface InodeRow {
   readonly kind: NodeKind;
   /** True once the name was removed while the node was still known or open. */
   readonly unlinked?: boolean;
+  /** Its further names (hard links), with the version that was last seen under each. */
+  readonly links?: readonly { readonly parent: NodeId; readonly name: string; readonly etag?: Etag }[];
 }
 
 export interface HandleRow {

@@ -47,6 +47,8 @@ export async function copyTo(context: VfsContext, inode: Inode, place: Place): P
     if (child === undefined) return;
     child.object = { key: target, size: version.size, etag, lastModified: dateMs };
     child.inode = inode;
+    // A successor must know this version for our own.
+    if (inode.others?.some((other) => other.parent === place.parent && other.name === place.name)) context.inodes.record(inode);
     inode.validatedAt = Math.max(inode.validatedAt, clock.now());
   } finally {
     done?.();

@@ -6,7 +6,7 @@ import type { UserMetadata } from "#s3/object-store.ts";
 import type { Attr } from "./filesystem.ts";
 import type { Inode } from "./inode.ts";
 import { S_IFLNK, S_IFMT } from "./mode.ts";
-import { type Attributes, encodeAttributes } from "./object-metadata.ts";
+import { type Attributes, encodeAttributes, METADATA_LIMIT_BYTES, metadataBytes } from "./object-metadata.ts";
 
 const BLOCK_BYTES = 512;
 /** st_blksize: what cp and others take as their buffer size. Larger means fewer calls. */
@@ -61,10 +61,11 @@ function sizeOf(inode: Inode): number {
 /** The user metadata to store the inode with, everything foreign of its present version kept. */
 export function storedMetadata(inode: Inode): UserMetadata {
   const { mtime, ctime } = attrOf(inode);
-  return encodeAttributes(
-    { ...attributesOf(inode), mtime, ctime },
-    { previous: inode.version?.metadata ?? {}, xattrs: inode.xattrs, symlinkTarget: inode.symlinkTarget },
-  );
+  const attributes = { ...attributesOf(inode), mtime, ctime };
+  const extra = { previous: inode.version?.metadata ?? {}, xattrs: inode.xattrs };
+  const metadata = encodeAttributes(attributes, { ...extra, symlinkTarget: inode.symlinkTarget });
+  // The object's body has the target too, and is where s3fs reads it.
+  return metadataBytes(metadata) > METADATA_LIMIT_BYTES ? encodeAttributes(attributes, extra) : metadata;
 }
 
 /** In memory only: a directory's times move with its entries, but storing that would cost a request per entry. */

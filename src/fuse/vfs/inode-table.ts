@@ -85,6 +85,7 @@ export class InodeTable {
     place.parent.liveChildren += 1;
     if (inode.others === undefined) this.#linked += 1;
     inode.others = [...(inode.others ?? []), place];
+    this.record(inode);
   }
 
   /** Takes one of the further names away. */
@@ -97,7 +98,8 @@ export class InodeTable {
     if (child?.inode === inode) child.inode = undefined;
     parent.liveChildren -= 1;
     this.release(parent);
-    this.release(inode);
+    if (inode.detached || this.#isFree(inode)) this.release(inode);
+    else this.record(inode);
   }
 
   /** `place` becomes the inode's own, and its own one of the others. */
@@ -119,8 +121,16 @@ export class InodeTable {
   /** Stores where the inode stands now: after a move or removal too. */
   record(inode: Inode): void {
     if (inode.parent === null) return;
-    const { node, parent, name, kind, detached } = inode;
-    this.#state.putInode({ node, parent: parent.node, name, kind, ...(detached ? { unlinked: true } : {}) });
+    const { node, parent, name, kind, detached, others } = inode;
+    const links = others?.map((place) => {
+      const etag = place.parent.directory?.get(place.name)?.object?.etag;
+      return { parent: place.parent.node, name: place.name, ...(etag === undefined ? {} : { etag }) };
+    });
+    this.#state.putInode({
+      ...{ node, parent: parent.node, name, kind },
+      ...(detached ? { unlinked: true } : {}),
+      ...(links === undefined ? {} : { links }),
+    });
   }
 
   /** Lets inodes go that were made for listings or by guess, were last seen before `since` (ms) and never came to the kernel. */

@@ -196,6 +196,7 @@ export class Lookup {
 
   /** The inode of a listed child, with its attributes, asking HEAD only for what nobody knows. */
   async resolve(parent: Inode, child: InodeChild, head?: Version): Promise<Inode | undefined> {
+    if (this.#isUnsure(parent, child) && child.inode !== undefined) await this.revalidate(child.inode).catch(() => undefined);
     const settled = this.known(parent, child);
     if (settled !== undefined) return settled;
     const { options } = this.#context;
@@ -211,6 +212,7 @@ export class Lookup {
   known(parent: Inode, child: InodeChild): Inode | undefined {
     const { inode, object } = child;
     if (inode?.local) return inode;
+    if (this.#isUnsure(parent, child)) return undefined;
     if (child.prefix) return inode?.kind === "dir" && this.#isMarkerFresh(inode) ? inode : undefined;
     if (object === undefined) return inode;
     const held = inode?.version;
@@ -222,6 +224,11 @@ export class Lookup {
     // HEAD tells more than the listings that show metadata do.
     const version: Version | undefined = attrs.get(object.key, object) ?? versionFromListing(object);
     return version === undefined ? undefined : this.#place(parent, child, { ...version, lastModified: object.lastModified });
+  }
+
+  /** A further name of a file of which nothing is known since a take-over: its own name tells what this one must be a copy of. */
+  #isUnsure(parent: Inode, { inode, name }: InodeChild): boolean {
+    return inode?.others !== undefined && inode.version === undefined && !isMainPlace(inode, { parent, name });
   }
 
   #isMarkerFresh({ attributes, validatedAt }: Inode): boolean {

@@ -7,6 +7,7 @@
  */
 
 import { basename } from "node:path";
+import type { Etag } from "#core/brand.ts";
 import { msOfTimespec, type Timespec } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import { ATTRIBUTES_ONLY, type DirtyRow, type HandleRow, type InodeRow } from "#fuse/journal/state-store.ts";
@@ -17,7 +18,7 @@ import { keepConflict } from "./conflicts.ts";
 import type { VfsContext } from "./context.ts";
 import { Directory } from "./directory.ts";
 import type { Handles } from "./handles.ts";
-import { Inode } from "./inode.ts";
+import { Inode, type Place } from "./inode.ts";
 import { wantsWrite } from "./mode.ts";
 import { type AttributeDefaults, decodeAttributes, decodeXattrs, encodeAttributes } from "./object-metadata.ts";
 import type { OpenContent } from "./open-content.ts";
@@ -60,17 +61,30 @@ function restoreInodes({ inodes }: VfsContext, rows: ReadonlyMap<number, InodeRo
     inodes.restore(inode);
     return inode;
   };
+  for (const row of rows.values()) restore(row);
   for (const row of rows.values()) {
     const inode = restore(row);
-    if (!inode.detached && inode.parent !== null) linkChild(inode.parent, inode);
+    if (inode.detached || inode.parent === null) continue;
+    linkChild(inode, { parent: inode.parent, name: inode.name });
+    for (const { parent, name, etag } of row.links ?? []) {
+      const place = { parent: known.get(parent), name };
+      if (isReachable(place)) linkChild(inode, place, etag);
+      if (isReachable(place)) inodes.addPlace(inode, place);
+    }
   }
 }
 
-function linkChild(parent: Inode, inode: Inode): void {
+function isReachable(place: { readonly parent: Inode | undefined; readonly name: string }): place is Place {
+  return place.parent !== undefined && !place.parent.detached;
+}
+
+function linkChild(inode: Inode, { parent, name }: Place, etag?: Etag): void {
   parent.directory ??= new Directory();
-  const child = parent.directory.obtain(inode.name);
+  const child = parent.directory.obtain(name);
   child.inode = inode;
   child.prefix = inode.kind === "dir";
+  // Only the ETag is known; the next listing tells the rest.
+  if (etag !== undefined) child.object = { key: "", size: -1, etag, lastModified: 0 };
 }
 
 function restoreHandle(context: VfsContext, handles: Handles, row: HandleRow, dirty: DirtyRow | undefined): void {

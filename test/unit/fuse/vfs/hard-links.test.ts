@@ -84,6 +84,26 @@ describe("hard links, as the bucket has them", () => {
     expect([await next.user.text("a"), await next.user.text("b")]).toEqual(["two", "two"]);
   });
 
+  it("they stay one file when an engine is killed, and what its successor writes reaches every name", async () => {
+    await using world = await VfsWorld.open({ journal: true });
+    await world.user.mkdir("d");
+    await world.user.writeFile("a", "one");
+    await world.user.link("a", "d/b");
+    await world.user.link("a", "c");
+    await world.user.unlink("c");
+    const file = await world.user.open("a", O_WRONLY);
+    await using next = await world.successor(true);
+    await next.fs.write(file.handle, 0, Buffer.from("two"));
+    await next.fs.flush(file.handle);
+    for (const key of ["a", "d/b"]) expect(textOf(next.memory.bytes(key))).toBe("two");
+    expect((await next.user.stat("d/b")).ino).toBe((await next.user.stat("a")).ino);
+    await using third = await next.successor(true);
+    expect(await third.user.stat("d/b")).toMatchObject({ ino: (await third.user.stat("a")).ino, nlink: 2 });
+    third.clock.advance(METADATA_TTL_MS * 20);
+    await third.user.writeFile("d/b", "three");
+    expect(textOf(third.memory.bytes("a"))).toBe("three");
+  });
+
   it("an update of another name that fails is made good by the next close", async () => {
     const memory = new MemoryObjectStore();
     const failing = new FailingObjectStore(memory);
