@@ -214,6 +214,7 @@ export class Rename {
     const { storageClass } = this.#context.options;
     const headers = storageClass === undefined ? {} : { storageClass };
     if (replaced?.version) inode.version = { ...replaced.version, headers, metadata: {} };
+    inode.attributes = { ...attributesOf(inode), ctime: this.#names.now() };
     this.#uploads.defer(inode);
   }
 

@@ -1,8 +1,11 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import type { UploadDelays } from "#fuse/vfs/upload-queue.ts";
 import { FailingObjectStore } from "../../../support/failing-object-store.ts";
 import { faultOf, O_CREAT, O_EXCL, O_RDWR, O_WRONLY } from "../../../support/kernel-user.ts";
 import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
 import { METADATA_TTL_MS, VfsWorld, type WorldOptions } from "../../../support/vfs-world.ts";
+
+const LONG_MS = 30_000;
 
 /** A world whose store can be made to fail, and the store in memory under it. */
 async function failingWorld(given: WorldOptions = {}) {
@@ -212,5 +215,99 @@ describe("Uploads", () => {
     await there.user.setattr("f", { mode: 0o600 });
     expect((await file.readAll()).equals(bytes)).toBe(true);
     await file.close();
+  });
+});
+
+describe("Uploads with durability=local", () => {
+  const atOnce = { quietMs: 0, latestMs: 0, retryMs: 10 };
+  const later = { quietMs: 600_000, latestMs: 600_000, retryMs: 600_000 };
+  const local = (uploadDelays: UploadDelays) => ({ options: { durability: "local" as const, uploadDelays } });
+
+  it("`flush` needs no request, and the file comes to the bucket by itself", async () => {
+    await using world = await VfsWorld.open(local(atOnce));
+    await world.user.writeFile("f", "data");
+    expect(world.memory.keys).toEqual([]);
+    await vi.waitUntil(() => world.memory.text("f") === "data", LONG_MS);
+    await vi.waitUntil(() => world.spooled().length === 0, LONG_MS);
+    expect(world.fs.usage().dirtyFiles).toBe(0);
+  });
+
+  it("`fsync` of a file, or of its directory, brings it to the bucket", async () => {
+    await using world = await VfsWorld.open(local(later));
+    await world.user.mkdir("d");
+    const file = await world.user.open("d/f", O_WRONLY | O_CREAT);
+    await file.write(0, "data");
+    await file.fsync();
+    expect(world.memory.text("d/f")).toBe("data");
+    await file.close();
+    await world.user.writeFile("d/g", "more");
+    await world.user.writeFile("h", "not in it");
+    const directory = await world.fs.opendir(await world.user.node("d"));
+    await world.fs.fsyncdir(directory);
+    await world.fs.releasedir(directory);
+    expect([world.memory.text("d/g"), world.memory.text("h")]).toEqual(["more", undefined]);
+  });
+
+  it("a failed upload is repeated until it works, told while it fails, and no close waits for it", async () => {
+    const { memory, failing, world } = await failingWorld(local(atOnce));
+    await using _ = world;
+    failing.fail("put", { fault: "unavailable", times: 3 });
+    await world.user.writeFile("f", "data");
+    await vi.waitUntil(() => memory.text("f") === "data", LONG_MS);
+    await vi.waitUntil(() => world.uploads.at(-1)?.[0] === 0, LONG_MS);
+    expect(world.uploads[0]).toEqual([1, "unavailable"]);
+  });
+
+  it("`fsync` and `syncAll` tell why an upload fails", async () => {
+    const { memory, failing, world } = await failingWorld(local(later));
+    await using _ = world;
+    failing.fail("put", { fault: "denied", times: 2 });
+    const file = await world.user.open("f", O_WRONLY | O_CREAT);
+    await file.write(0, "data");
+    expect(await faultOf(file.fsync())).toBe("denied");
+    await file.close();
+    expect(await faultOf(world.fs.syncAll())).toBe("denied");
+    await world.fs.syncAll();
+    expect(memory.text("f")).toBe("data");
+  });
+
+  it("`flush` waits while more is unsent than the limit allows, and not for a store that fails", async () => {
+    const { failing, world } = await failingWorld({ options: { durability: "local", uploadDelays: later, unsentLimitBytes: 10 } });
+    await using _ = world;
+    await world.user.writeFile("a", "12345");
+    const goOn = failing.hold("put");
+    let closed = false;
+    const closing = world.user.writeFile("b", "1234567890").then(() => {
+      closed = true;
+    });
+    await vi.waitUntil(() => failing.calls.put === 2, LONG_MS);
+    expect(closed).toBe(false);
+    goOn();
+    await closing;
+    failing.fail("put", { fault: "unavailable", times: 100 });
+    await world.user.writeFile("c", "12345678901");
+    await world.user.writeFile("d", "12345678901");
+    expect(world.fs.usage().dirtyFiles).toBe(2);
+  });
+
+  it("many files are sent at one time, and each once", async () => {
+    await using world = await VfsWorld.open(local(atOnce));
+    const names = Array.from({ length: 200 }, (_, i) => `f${i}`);
+    for (const name of names) await world.user.writeFile(name, name);
+    await vi.waitUntil(() => world.memory.keys.length === names.length, LONG_MS);
+    await world.fs.syncAll();
+    expect(world.memory.requests["PutObject"]).toBe(names.length);
+    expect(world.spooled()).toEqual([]);
+  });
+
+  it("a rename moves the ctime of a file that is not sent yet", async () => {
+    await using world = await VfsWorld.open(local(later));
+    await world.user.writeFile("f", "x");
+    const before = await world.user.stat("f");
+    world.clock.advance(3_600_000);
+    await world.user.rename("f", "g");
+    const after = await world.user.stat("g");
+    expect(after.ctime.sec).toBeGreaterThan(before.ctime.sec);
+    expect(after.mtime).toEqual(before.mtime);
   });
 });
