@@ -13,6 +13,7 @@ import { createStorePing } from "#s3/index.ts";
 import { createPluginEvents } from "./plugin-events.ts";
 import { createPluginPages } from "./plugin-pages.ts";
 import type { StoreLocation } from "./store-settings.ts";
+import { parsing } from "./usage-error.ts";
 
 export interface NodeObservation {
   /** For startCsiServer's `onCall`. */
@@ -48,7 +49,7 @@ export async function observeNode({ flags, driverName, env, log, location, volum
   const events = flags.kubeEvents ? createPluginEvents({ env, driverName, host: flags.nodeId, log }) : undefined;
   const volumeEvents = events && new VolumeEvents({ ...events, nodeId: flags.nodeId });
   const troubles = new VolumeTroubles();
-  const ping = location.endpoint === undefined && location.region === undefined ? undefined : createStorePing(location);
+  const ping = location.endpoint === undefined && location.region === undefined ? undefined : parsing(() => createStorePing(location));
   const ownStore = ping && createStoreHealth({ ping: ping.ping, clock: systemClock, log, onChange: events?.onStoreChange });
   const samples = () => {
     const present = volumes();

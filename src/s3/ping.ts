@@ -1,7 +1,7 @@
 /** Whether a store is there at all, without credentials, without a bucket and without the SDK: what a health check wants to know. */
 import type { Cause } from "#core/causes.ts";
 import { DriverError } from "#core/errors.ts";
-import { awsEndpoint } from "./address.ts";
+import { addressOf } from "./address.ts";
 import { createConnections } from "./dispatcher.ts";
 import { errorOfTransport } from "./errors.ts";
 
@@ -18,10 +18,9 @@ export interface StorePing {
   close(): Promise<void>;
 }
 
-/** Nothing is sent yet. Throws `bad_argument` for a CA bundle that cannot be read. */
+/** Nothing is sent yet. Throws `bad_argument` for an endpoint that is no URL, and for a CA bundle that cannot be read. */
 export function createStorePing({ endpoint, region = "us-east-1", caBundle }: PingConfig): StorePing {
-  const url = endpoint ?? awsEndpoint(region);
-  const { origin } = new URL(url);
+  const { origin, endpoint: url } = addressOf({ bucket: "any", endpoint, region, pathStyle: true });
   const { dispatcher } = createConnections({ origin, connections: 1, caBundle });
   return {
     async ping({ deadlineMs }) {

@@ -46,6 +46,10 @@ it("`ping` says why a store cannot be reached", async () => {
   expect(unknown.context.cause).toMatch(/^(unknown_host|dns_failing)$/);
 });
 
+it("`createStorePing` refuses an endpoint that is no URL", () => {
+  expect(() => createStorePing({ endpoint: "store:9000" })).toThrow("is not a URL such as");
+});
+
 it("`ping` ends at its deadline although the server takes the connection and says nothing", async () => {
   const silent = createServer(() => undefined);
   await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
