@@ -5,7 +5,7 @@ import { leastPrivilegePolicy } from "#controller/bucket-policy.ts";
 import type { DriverError } from "#core/errors.ts";
 import type { BucketAdmin } from "#s3/bucket-admin.ts";
 import { checkAccess, createBucketAdmin, createObjectStore, type S3ObjectStore } from "#s3/index.ts";
-import { availableServers, missingServers, type S3Server, type ServerKind, startServer } from "../support/s3-servers.ts";
+import { availableStores, missingStores, type S3Server, type ServerKind, startServer } from "../support/s3-servers.ts";
 import { bytesOf, fails } from "../support/store-assertions.ts";
 
 const MIB = 1 << 20;
@@ -34,9 +34,9 @@ const LACKS: Readonly<Record<ServerKind, readonly Api[]>> = {
   moto: ["credentials", "sizes"],
 };
 
-if (missingServers().length > 0) console.log(`bucket administration: not run on ${missingServers().join(", ")}: not installed`);
+if (missingStores().length > 0) console.log(`bucket administration: not run on ${missingStores().join(", ")}: not installed`);
 
-for (const kind of availableServers()) {
+for (const kind of availableStores()) {
   describe(`on ${kind}`, () => {
     let server: S3Server;
     let admin: BucketAdmin;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { createBucketAdmin, createObjectStore, probeObjectStore, probeStore } from "#s3/index.ts";
 import type { StoreAbilities } from "#s3/probe.ts";
 import { MemoryObjectStore } from "../support/memory-object-store.ts";
-import { availableServers, missingServers, type S3Server, type ServerKind, startServer } from "../support/s3-servers.ts";
+import { availableStores, missingStores, type S3Server, type ServerKind, startServer } from "../support/s3-servers.ts";
 import { listAll } from "../support/store-assertions.ts";
 import type { StoreTraits } from "../support/store-under-test.ts";
 import { objectStoreContract } from "./object-store.ts";
@@ -60,11 +60,11 @@ const TRAITS: Readonly<Record<ServerKind | "memory", StoreTraits>> = {
 
 objectStoreContract("memory", async () => ({ ...newMemory(), stop: async () => undefined }), TRAITS.memory);
 
-for (const kind of availableServers()) {
+for (const kind of availableStores()) {
   objectStoreContract(kind, () => startStore(kind), TRAITS[kind]);
 }
 
-const missing = missingServers();
+const missing = missingStores();
 if (missing.length > 0) console.log(`object store contract: not run on ${missing.join(", ")}, which are not on PATH`);
 
 describe("probeStore", () => {
@@ -76,7 +76,7 @@ describe("probeStore", () => {
     expect(store.openUploads).toBe(0);
   });
 
-  it.each(availableServers())("finds what %s can do and leaves no key behind", async (kind) => {
+  it.each(availableStores())("finds what %s can do and leaves no key behind", async (kind) => {
     const { store, stop } = await startStore(kind);
     try {
       const metadata = { mode: "33188", ...(TRAITS[kind].unicodeMetadata ? { n: "ü" } : {}) };

@@ -5,10 +5,10 @@ import { MARK_KEY } from "#controller/mark.ts";
 import type { BucketAdmin } from "#s3/bucket-admin.ts";
 import { createBucketAdmin, createObjectStore, type S3ObjectStore } from "#s3/index.ts";
 import { connectGrpc, type GrpcClient } from "../support/grpc.ts";
-import { availableServers, missingServers } from "../support/s3-servers.ts";
+import { availableStores, missingStores } from "../support/s3-servers.ts";
 import { type ControllerWorld, startControllerWorld } from "./controller-world.ts";
 
-if (missingServers().length > 0) console.log(`provisioning: not run on ${missingServers().join(", ")}: not installed`);
+if (missingStores().length > 0) console.log(`provisioning: not run on ${missingStores().join(", ")}: not installed`);
 
 const MOUNTABLE = { mount: {}, accessMode: { mode: "MULTI_NODE_MULTI_WRITER" } };
 /** More than a page of any listing. */
@@ -23,7 +23,7 @@ async function inParallel(count: number, task: (n: number) => Promise<unknown>):
   );
 }
 
-for (const kind of availableServers()) {
+for (const kind of availableStores()) {
   describe(`on ${kind}`, () => {
     const versioned = kind !== "s3rver";
     let world: ControllerWorld;

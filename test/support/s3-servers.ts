@@ -99,15 +99,28 @@ const RECIPES: Readonly<Record<ServerKind, Recipe>> = {
 
 const PROGRAMS: Readonly<Record<Exclude<ServerKind, "s3rver">, string>> = { versitygw: "versitygw", minio: "minio", moto: "moto_server" };
 
-/** The servers that can be started here; s3rver always can. */
-export function availableServers(): readonly ServerKind[] {
+/** Under a mount's many requests side by side moto's threads come to wait for each other, and it answers nobody any more. */
+const NOT_FOR_MOUNTS: readonly ServerKind[] = ["moto"];
+
+/** The servers that can be started here, for suites without mounts; s3rver always can. */
+export function availableStores(): readonly ServerKind[] {
   return SERVER_KINDS.filter((kind) => kind === "s3rver" || findBinary(PROGRAMS[kind]) !== undefined);
 }
 
 /** The servers that cannot: for the line that a suite prints about what it did not run on. */
-export function missingServers(): readonly ServerKind[] {
-  const there = availableServers();
+export function missingStores(): readonly ServerKind[] {
+  const there = availableStores();
   return SERVER_KINDS.filter((kind) => !there.includes(kind));
+}
+
+/** The servers that can be started here and stand a mount. */
+export function availableServers(): readonly ServerKind[] {
+  return availableStores().filter((kind) => !NOT_FOR_MOUNTS.includes(kind));
+}
+
+/** The servers for mounts that cannot be started here. */
+export function missingServers(): readonly ServerKind[] {
+  return missingStores().filter((kind) => !NOT_FOR_MOUNTS.includes(kind));
 }
 
 /** Starts a server on a free port and answers when it serves requests. */
