@@ -210,7 +210,7 @@ export class Names {
       const etag = await this.#uploads.objectOf(inode, key);
       if (etag !== undefined) {
         await this.#files.keepForOpenHandles(inode);
-        await this.#uploads.removing(inode, () => store.delete(key, conditions.deleteIfMatch ? { ifMatch: etag } : {}));
+        await this.#uploads.removing(inode, key, () => store.delete(key, conditions.deleteIfMatch ? { ifMatch: etag } : {}));
         attrs.drop(key);
       }
       state.dropDirty(inode.node);

@@ -82,6 +82,16 @@ export async function findOwnVersion(store: ObjectStore, key: string, sent: read
   }
 }
 
+export async function isGone(store: ObjectStore, key: string): Promise<boolean> {
+  try {
+    await store.head(key);
+    return false;
+  } catch (error) {
+    if (isFault(error, "not_found")) return true;
+    throw error;
+  }
+}
+
 function isSame(sent: SentVersion, { etag, metadata, size }: ObjectInfo): boolean {
   if (sent.metadata["mtime"] === undefined || !isSameTime(sent.metadata, metadata)) return false;
   if (etag.includes("-")) return true;

@@ -13,7 +13,7 @@ import { DriverError, isFault } from "#core/errors.ts";
 import { ATTRIBUTES_ONLY, type DirtyRow, type HandleRow, type InodeRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
-import type { ObjectStore, UserMetadata } from "#s3/object-store.ts";
+import type { UserMetadata } from "#s3/object-store.ts";
 import { keepConflict } from "./conflicts.ts";
 import type { VfsContext } from "./context.ts";
 import { Directory } from "./directory.ts";
@@ -22,7 +22,7 @@ import { Inode, type Place } from "./inode.ts";
 import { wantsWrite } from "./mode.ts";
 import { type AttributeDefaults, decodeAttributes, decodeXattrs, encodeAttributes } from "./object-metadata.ts";
 import type { OpenContent } from "./open-content.ts";
-import { findOwnVersion, type SentVersion, sentAs, sentByPredecessor } from "./own-version.ts";
+import { findOwnVersion, isGone, type SentVersion, sentAs, sentByPredecessor } from "./own-version.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** Unsent files that are sent at one time: a mount waits for them. */
@@ -210,16 +210,6 @@ async function replay(context: VfsContext, row: DirtyRow): Promise<void> {
 function forget({ state }: VfsContext, { node }: DirtyRow, dirty: DirtyFile): void {
   state.dropDirty(node);
   dirty.discard();
-}
-
-async function isGone(store: ObjectStore, key: string): Promise<boolean> {
-  try {
-    await store.head(key);
-    return false;
-  } catch (error) {
-    if (isFault(error, "not_found")) return true;
-    throw error;
-  }
 }
 
 /** Attributes that were set on an object that is the same still. */

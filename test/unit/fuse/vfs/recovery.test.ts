@@ -1,9 +1,18 @@
 import { describe, expect, it, vi } from "vitest";
+import { DriverError } from "#core/errors.ts";
 import type { DirectoryEntry } from "#fuse/vfs/filesystem.ts";
 import { FailingObjectStore } from "../../../support/failing-object-store.ts";
 import { ALICE, faultOf, O_CREAT, O_RDWR, O_WRONLY, OpenFile } from "../../../support/kernel-user.ts";
 import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
 import { METADATA_TTL_MS, VfsWorld } from "../../../support/vfs-world.ts";
+
+/** As AWS has it: what is not there does not match. */
+class StrictDeletes extends MemoryObjectStore {
+  override async delete(...[key, options]: Parameters<MemoryObjectStore["delete"]>): Promise<void> {
+    if (options?.ifMatch !== undefined && !this.keys.includes(key)) throw new DriverError("stale", key);
+    return super.delete(key, options);
+  }
+}
 
 /** The same open file of the same process, on the engine that took over. */
 function carried(file: OpenFile, world: VfsWorld): OpenFile {
@@ -298,5 +307,21 @@ describe("recover with durability=local", () => {
     await using next = await first.successor(true, { options: atOnce });
     await vi.waitUntil(() => next.memory.text("closed") === "data", 30_000);
     expect(next.memory.keys).toEqual(["closed"]);
+  });
+
+  it("the removal that the kernel repeats, since the dead engine had carried it out and not answered, is no failure", async () => {
+    const memory = new StrictDeletes();
+    const store = new FailingObjectStore(memory);
+    const first = await VfsWorld.open({ store, journal: true, options: later });
+    await first.user.writeFile("f", "old");
+    await first.fs.syncAll();
+    await first.user.writeFile("f", "new");
+    store.fail("delete", { fault: "interrupted", after: true });
+    expect(await faultOf(first.user.unlink("f"))).toBe("interrupted");
+    await using next = await first.successor(true);
+    await next.user.unlink("f");
+    await next.fs.syncAll();
+    expect(memory.keys).toEqual([]);
+    expect(next.conflicts()).toEqual({});
   });
 });
