@@ -1,4 +1,5 @@
 /** `BucketAdmin`, and what wrong settings are told as, on every S3 server that is here. */
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { leastPrivilegePolicy } from "#controller/bucket-policy.ts";
@@ -316,6 +317,25 @@ describe("BucketAdmin", () => {
     const error = await fails(admin.ping({ deadlineMs: 20_000 }), "unavailable");
     expect(error.message).toContain(`cannot reach the S3 endpoint ${server.endpoint}`);
     await admin.close();
+  });
+
+  it("reaches the store through the proxy that is named for it", async () => {
+    const asked: string[] = [];
+    const proxy = createHttpServer((request, response) => {
+      asked.push(request.url ?? "");
+      response.writeHead(200, { "content-type": "application/xml" });
+      response.end("<ListAllMyBucketsResult/>");
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const { port } = proxy.address() as AddressInfo;
+    // A name that nobody can look up: only the proxy can answer.
+    const admin = createBucketAdmin({ endpoint: "http://store.invalid:9000", proxy: `http://127.0.0.1:${port}` });
+    await admin.ping();
+    expect(asked.every((url) => url.startsWith("http://store.invalid:9000/"))).toBe(true);
+    expect(asked.length).toBeGreaterThan(0);
+    await admin.close();
+    proxy.closeAllConnections();
+    await new Promise((resolve) => proxy.close(resolve));
   });
 
   it("is timed_out at the deadline, and interrupted by a signal", async () => {
