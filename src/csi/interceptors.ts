@@ -192,9 +192,8 @@ function subjectOf(request: unknown): Record<string, string> {
 function secretsOf(request: unknown): readonly string[] {
   const { secrets, volumeContext } = (request ?? {}) as { secrets?: Record<string, string>; volumeContext?: Record<string, string> };
   return [...Object.entries(secrets ?? {}), ...Object.entries(volumeContext ?? {})].flatMap(([name, value]) => {
-    if (isSecretName(name)) return [value];
     const password = URL.parse(value)?.password ?? "";
-    return password === "" ? [] : [password, decoded(password)];
+    return [...(isSecretName(name) ? [value] : []), ...(password === "" ? [] : [password, decoded(password)])];
   });
 }
 
