@@ -4,6 +4,7 @@ import { Agent } from "node:http";
 import { join } from "node:path";
 import {
   CreateBucketCommand,
+  DeleteObjectCommand,
   GetObjectCommand,
   ListBucketsCommand,
   ListObjectVersionsCommand,
@@ -101,6 +102,10 @@ export class StoreView {
 
   async put(bucket: string, key: string, body: string): Promise<void> {
     await this.client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
+  }
+
+  async remove(bucket: string, key: string): Promise<void> {
+    await this.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
   }
 
   async get(bucket: string, key: string): Promise<string> {

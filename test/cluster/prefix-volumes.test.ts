@@ -1,11 +1,12 @@
 /** Volumes as prefixes of one bucket, with names that begin alike: `pvc-1` is not the beginning of `pvc-10`. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Kubectl } from "./kubectl.ts";
 import { claim, pod, storageClass } from "./manifests.ts";
 import { newBucketName } from "./object-store.ts";
 import { useScenario } from "./scenario.ts";
 import { until } from "./until.ts";
 
-const { kubectl, store } = useScenario("prefix-volumes");
+const { cluster, kubectl, store } = useScenario("prefix-volumes");
 
 const BUCKET = newBucketName("shared-by-teams");
 const CLASSES = { plain: "prefix-plain", archive: "prefix-archive", retain: "prefix-retain", careful: "prefix-only-if-empty" } as const;
@@ -85,8 +86,10 @@ describe("prefix volumes", () => {
     await filled("careful", CLASSES.careful);
     const volume = await boundVolume("careful");
     await kubectl.remove("pvc", "careful");
-    await kubectl.warning(volume, /empty/);
+    // What happens to objects without a namespace is told in this one.
+    await new Kubectl(cluster, "default").warning(volume, /not empty/);
     expect(await store.get(BUCKET, "prefix-volumes/careful/folder/file")).toBe("careful\n");
-    await kubectl.remove("pv", volume, "--wait=false");
+    for (const key of await store.keys(BUCKET, "prefix-volumes/careful/")) await store.remove(BUCKET, key);
+    await until("the deletion of the emptied volume", async () => (await kubectl.find("pv", volume)) === undefined);
   });
 });
