@@ -75,15 +75,65 @@ export async function mountOurs(server: S3Server, bucket: string, flags: readonl
 }
 
 /** `s3fs BUCKET DIR` in the foreground, without its cache. */
-export async function mountS3fs(server: S3Server, bucket: string): Promise<MountedBucket> {
-  const home = await mkdtemp(join(tmpdir(), "bucketmount-s3fs-"));
+export async function mountS3fs(server: S3Server, bucket: string, options: readonly string[] = []): Promise<MountedBucket> {
+  return mountPeer("s3fs", async (home, path) => {
+    const passwd = join(home, "passwd");
+    await writeFile(passwd, `${server.accessKeyId}:${server.secretAccessKey}\n`);
+    await chmod(passwd, 0o600);
+    const all = [`passwd_file=${passwd}`, `url=${server.endpoint}`, "use_path_request_style", "allow_other", ...options].join(",");
+    return { command: ["s3fs", bucket, path, "-f", "-o", all] };
+  });
+}
+
+/** How rclone is told of a server: keys by environment. */
+export function rcloneEnvironment({ endpoint, region, accessKeyId, secretAccessKey }: S3Server): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    ...{ RCLONE_CONFIG: "/dev/null", RCLONE_S3_PROVIDER: "Other", RCLONE_S3_ENDPOINT: endpoint, RCLONE_S3_REGION: region },
+    ...{ RCLONE_S3_ACCESS_KEY_ID: accessKeyId, RCLONE_S3_SECRET_ACCESS_KEY: secretAccessKey, RCLONE_S3_DIRECTORY_MARKERS: "true" },
+  };
+}
+
+/** `rclone mount` in the foreground with its full cache, symbolic links and directory markers; unmounts when all is uploaded. */
+export async function mountRclone(server: S3Server, bucket: string): Promise<MountedBucket> {
+  let control = "";
+  const mounted = await mountPeer("rclone", async (home, path) => {
+    control = join(home, "control");
+    const flags = ["--vfs-cache-mode=full", "--vfs-write-back=0s", "--vfs-links", "--allow-other", `--cache-dir=${join(home, "cache")}`];
+    const remote = ["--rc", "--rc-no-auth", `--rc-addr=unix://${control}`];
+    return { command: ["rclone", "mount", `:s3:${bucket}`, path, ...flags, ...remote], env: rcloneEnvironment(server) };
+  });
+  const pending = () => {
+    const { stdout } = spawnSync("rclone", ["rc", "--unix-socket", control, "vfs/stats"], { encoding: "utf8" });
+    const { diskCache } = JSON.parse(stdout) as { diskCache: { uploadsInProgress: number; uploadsQueued: number } };
+    return diskCache.uploadsInProgress + diskCache.uploadsQueued;
+  };
+  return {
+    path: mounted.path,
+    unmount: async () => {
+      await until(
+        () => pending() === 0,
+        END_MS,
+        () => "rclone goes on uploading",
+      );
+      await mounted.unmount();
+    },
+  };
+}
+
+interface PeerCommand {
+  readonly command: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Another file system's program in the foreground, mounting on `path` in the folder `home`, which goes with the mount. */
+async function mountPeer(peer: string, prepare: (home: string, path: string) => Promise<PeerCommand>): Promise<MountedBucket> {
+  const home = await mkdtemp(join(tmpdir(), `bucketmount-${peer}-`));
   const path = join(home, "mnt");
-  const passwd = join(home, "passwd");
   await mkdir(path);
-  await writeFile(passwd, `${server.accessKeyId}:${server.secretAccessKey}\n`);
-  await chmod(passwd, 0o600);
-  const options = `passwd_file=${passwd},url=${server.endpoint},use_path_request_style,allow_other`;
-  const child = spawn("s3fs", [bucket, path, "-f", "-o", options], { stdio: ["ignore", "pipe", "pipe"] });
+  const { command, env } = await prepare(home, path);
+  const [file = "", ...args] = command;
+  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], ...(env === undefined ? {} : { env }) });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (chunk: Buffer) => {
@@ -94,15 +144,15 @@ export async function mountS3fs(server: S3Server, bucket: string): Promise<Mount
   await until(
     async () => ended() || (await isMounted(path)),
     MOUNT_MS,
-    () => `s3fs did not mount: ${said}`,
+    () => `${peer} did not mount: ${said}`,
   );
-  if (ended()) throw new Error(`s3fs ended at once: ${said}`);
+  if (ended()) throw new Error(`${peer} ended at once: ${said}`);
   return {
     path,
     unmount: async () => {
       const { status, stderr } = spawnSync("umount", [path], { encoding: "utf8" });
-      if (status !== 0) throw new Error(`umount of s3fs: ${stderr}`);
-      await until(ended, END_MS, () => "s3fs lives on after umount");
+      if (status !== 0) throw new Error(`umount of ${peer}: ${stderr}`);
+      await until(ended, END_MS, () => `${peer} lives on after umount`);
       await rm(home, { recursive: true, force: true });
     },
   };
