@@ -1,5 +1,6 @@
 /** How a file's content comes to be open: which of its forms (open-content.ts) the first open gives it, and what later ones change. */
 import type { NodeId } from "#core/brand.ts";
+import { DriverError } from "#core/errors.ts";
 import type { ContentId, WholeFile } from "#fuse/cache/content-cache.ts";
 import { ATTRIBUTES_ONLY, type DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
@@ -20,6 +21,8 @@ export interface OpenIntent {
 export async function openContent(context: VfsContext, inode: Inode, intent: OpenIntent): Promise<OpenContent> {
   const open = inode.content;
   if (open === undefined) {
+    // Removed or replaced before it was ever sent, after this caller looked it up: nothing has its content any more.
+    if (inode.detached && !inode.version) throw new DriverError("stale", `${inode.name} is gone`);
     const parts = await firstParts(context, inode, intent);
     inode.content = settle(context, parts);
   } else {

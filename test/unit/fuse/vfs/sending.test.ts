@@ -100,6 +100,21 @@ for (const passthrough of [false, true]) {
       expect(store.calls.copy).toBeUndefined();
     });
 
+    it.each(["replaced", "removed"])("who looked it up before it was %s opens no empty file", async (how) => {
+      await using world = await VfsWorld.open({ passthrough, options: { durability: "local" } });
+      await world.user.writeFile("f", "old");
+      const node = await world.user.node("f");
+      if (how === "removed") await world.user.unlink("f");
+      else {
+        await world.user.writeFile("g", "new");
+        await world.user.rename("g", "f");
+      }
+      // The kernel looks up again then.
+      expect(await faultOf(world.user.openNode(node))).toBe("stale");
+      expect(await faultOf(world.user.openNode(node, O_RDWR))).toBe("stale");
+      if (how === "replaced") expect(await world.user.text("f")).toBe("new");
+    });
+
     it("its directory can be renamed", async () => {
       const { memory, world, sending } = await localWorld(passthrough);
       await using _ = world;
