@@ -114,7 +114,7 @@ describe("resolveMountOptions", () => {
       metadataTtlMs: 1000,
       durability: "remote",
       passthrough: "auto",
-    channel: "dev-fuse",
+      channel: "dev-fuse",
       noSuid: true,
       noDev: true,
       noExec: false,
