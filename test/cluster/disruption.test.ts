@@ -4,9 +4,19 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { BusyPod } from "./busy-pod.ts";
-import { type Component, driverPods, driverProcesses, installChart, killProcesses, replacePods } from "./driver.ts";
+import {
+  type Component,
+  DRIVER_NAMESPACE,
+  driverPods,
+  driverProcesses,
+  driverReady,
+  installChart,
+  killProcesses,
+  replacePods,
+} from "./driver.ts";
 import { TAGS } from "./images.ts";
-import { claim } from "./manifests.ts";
+import { Kubectl } from "./kubectl.ts";
+import { claim, pod } from "./manifests.ts";
 import { useScenario } from "./scenario.ts";
 
 const { cluster, kubectl } = useScenario("disruption");
@@ -73,5 +83,22 @@ describe("mounts in running pods go on", () => {
     await installChart(cluster);
     expect(await imagesOf("node")).toEqual([`bucketmount/bucketmount:${TAGS.first}`]);
     await allGoOn();
+  });
+});
+
+describe("keeper and node plugin gone at once, which nobody is to do", () => {
+  it("ends mounts, but no pod waits for ever: the old ones end, and new ones have their files", async () => {
+    await kubectl.apply(claim("lost"), pod("old", { claim: "lost" }));
+    await kubectl.ready("old");
+    await kubectl.exec("old", "echo text > /volume/file; sync /volume/file");
+    const driver = new Kubectl(cluster, DRIVER_NAMESPACE);
+    await driver.run("delete", "pod", "--selector=app.kubernetes.io/component in (keeper, node)", "--force", "--grace-period=0");
+    await driverReady(cluster);
+    // Never the directory below: what is written there is on the node's disk.
+    expect(await kubectl.exec("old", "echo lost > /volume/lost 2>&1 && cat /volume/lost || echo refused")).not.toBe("");
+    await kubectl.apply(pod("new", { claim: "lost" }));
+    await kubectl.ready("new");
+    expect(await kubectl.exec("new", "cat /volume/file")).toBe("text\n");
+    await kubectl.remove("pod", "old", "new");
   });
 });

@@ -1,6 +1,6 @@
 /** The driver in the cluster: its chart, installed with helm, and its processes. */
 import { join } from "node:path";
-import { type Cluster, NODE_ADDRESS } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
 import { isReady, Kubectl, type KubeObject } from "./kubectl.ts";
 import { STORE_ENDPOINT, STORE_KEYS } from "./object-store.ts";
 import { until } from "./until.ts";
@@ -78,9 +78,14 @@ export async function killProcesses(cluster: Cluster, pids: readonly number[]): 
   if (pids.length > 0) await cluster.shell(`kill -KILL ${pids.join(" ")}`);
 }
 
-/** The text of the metrics page of a component's pod. */
-export async function metricsOf(cluster: Cluster, component: Component): Promise<string> {
-  const [pod] = await driverPods(cluster, component);
-  const port = { controller: 9808, node: 9809, keeper: 9810 }[component];
-  return cluster.inside(["busybox", "wget", "-q", "-O", "-", `http://${pod?.status?.podIP ?? NODE_ADDRESS}:${port}/metrics`]);
+/** The chart's ports of /healthz, /readyz and /metrics. */
+const HTTP_PORTS = { controller: 9808, node: 9809, keeper: 9810 } as const;
+
+/** Asks a pod's HTTP endpoint, as a probe or Prometheus would. */
+export async function httpGet(cluster: Cluster, { status }: KubeObject, component: Component, path: string) {
+  const url = `http://${status?.podIP ?? ""}:${HTTP_PORTS[component]}${path}`;
+  // The code comes after the body, on a line of its own.
+  const answer = await cluster.inside(["curl", "--silent", "--max-time", "20", "--write-out", "\n%{http_code}", url]);
+  const end = answer.lastIndexOf("\n");
+  return { code: Number(answer.slice(end + 1)), body: answer.slice(0, end) };
 }
