@@ -19,6 +19,12 @@ describe("a node's own daemons", () => {
       await cluster.script("svc", "kill", daemon);
       await cluster.script("svc", "start", daemon);
     }
+    const answers = () =>
+      kubectl.run("logs", "busy", "--tail=1").then(
+        () => true,
+        () => false,
+      );
+    await until("the kubelet to show logs", answers);
     await busy.goesOn();
   });
 
