@@ -19,8 +19,8 @@ async function restarts(): Promise<number> {
 }
 
 /** The largest value of the metric among the lines with these labels, in whatever order; undefined when there is none. */
-function valueOf(page: string, metric: string, labels: readonly string[]): number | undefined {
-  const lines = page.split("\n").filter((line) => line.startsWith(`${metric}{`) && labels.every((label) => line.includes(label)));
+function metric(page: string, name: string, labels: readonly string[]): number | undefined {
+  const lines = page.split("\n").filter((line) => line.startsWith(`${name}{`) && labels.every((label) => line.includes(label)));
   return lines.length === 0 ? undefined : Math.max(...lines.map((line) => Number(line.slice(line.lastIndexOf(" ")))));
 }
 
@@ -33,12 +33,16 @@ describe("an installed release", () => {
     await kubectl.apply(claim("measured"), pod("measured", { claim: "measured" }));
     await kubectl.ready("measured");
     await kubectl.exec("measured", "echo text > /volume/file");
-    const [{ body = "" } = {}] = await ask("node", "/metrics");
-    expect(valueOf(body, "csi_plugin_operations_seconds_count", ["NodePublishVolume", 'grpc_status_code="OK"'])).toBeGreaterThan(0);
-    expect(valueOf(body, "bucketmount_volume_engine_state", ['pvc_name="measured"', 'state="serving"'])).toBe(1);
-    expect(valueOf(body, "bucketmount_volume_s3_requests_total", ['pvc_name="measured"', 'operation="PutObject"'])).toBeGreaterThan(0);
+    // The plugin learns whose volume it is a little later.
+    const body = await until("the claim's name in the metrics", async () => {
+      const [answer] = await ask("node", "/metrics");
+      return answer?.body.includes('pvc_name="measured"') && answer.body;
+    });
+    expect(metric(body, "csi_plugin_operations_seconds_count", ["NodePublishVolume", 'grpc_status_code="OK"'])).toBeGreaterThan(0);
+    expect(metric(body, "bucketmount_volume_engine_state", ['pvc_name="measured"', 'state="serving"'])).toBe(1);
+    expect(metric(body, "bucketmount_volume_s3_requests_total", ['pvc_name="measured"', 'operation="PutObject"'])).toBeGreaterThan(0);
     const controllers = (await ask("controller", "/metrics")).map((answer) => answer.body).join("");
-    expect(valueOf(controllers, "csi_plugin_operations_seconds_count", ["CreateVolume", 'grpc_status_code="OK"'])).toBeGreaterThan(0);
+    expect(metric(controllers, "csi_plugin_operations_seconds_count", ["CreateVolume", 'grpc_status_code="OK"'])).toBeGreaterThan(0);
   });
 });
 
@@ -58,7 +62,7 @@ describe("a store that does not answer", () => {
     }
     // Something has to be asked of the store before its silence is noticed.
     const write = kubectl.exec("measured", "echo late > /volume/late && cat /volume/late").catch((error: unknown) => String(error));
-    const warning = await kubectl.warning("measured", /./);
+    const warning = await kubectl.warning("measured", /store/i);
     console.log(`  the pod's event: ${warning}`);
     await signalObjectStore(cluster, "CONT");
     expect(await write).toBe("late\n");
