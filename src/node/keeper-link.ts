@@ -14,7 +14,11 @@ export interface KeeperLinkOptions {
   /** Takes over a descriptor that this process did not have. */
   readonly take: (found: Deposit) => void;
   readonly log: Logger;
+  /** How often to look for what others deposited. Default 2 s. */
+  readonly lookMs?: number;
 }
+
+const LOOK_MS = 2000;
 
 /** How long to wait before the n-th attempt to reach the keeper: it is replaced within seconds, and a try costs nothing. */
 function retryDelayMs(failures: number): number {
@@ -89,7 +93,7 @@ export class KeeperLink {
         failures = 0;
         log.info({ mounts: this.#options.held().length }, "the keeper holds copies of all mounts");
         first();
-        await this.#attachment.lost;
+        await this.#takeWhatTurnsUp(this.#attachment.lost);
         log.warn({}, "the keeper is gone; the next one gets every mount");
       } catch (error) {
         failures += 1;
@@ -102,12 +106,31 @@ export class KeeperLink {
   }
 
   async #synchronise(): Promise<void> {
+    const { keeper, held } = this.#options;
+    await this.#takeUnknown();
+    for (const deposit of held()) await keeper.deposit(deposit);
+  }
+
+  async #takeUnknown(): Promise<void> {
     const { keeper, held, take } = this.#options;
     const here = new Set(held().map(({ volumeId }) => volumeId));
     for (const { volumeId } of await keeper.list()) {
       const found = here.has(volumeId) ? undefined : await keeper.fetch(volumeId);
       if (found !== undefined) take(found);
     }
-    for (const deposit of held()) await keeper.deposit(deposit);
+  }
+
+  /**
+   * A plugin that is about to end may find the new keeper after its successor did, and deposit what nobody else has: without this its
+   * mounts would be held and never served. Resolves when the keeper is gone.
+   */
+  async #takeWhatTurnsUp(lost: Promise<void>): Promise<void> {
+    const { signal } = this.#closing;
+    const gone = lost.then(() => true);
+    const pause = () => sleep(this.#options.lookMs ?? LOOK_MS, false, { signal }).catch(() => true);
+    while (!(await Promise.race([gone, pause()]))) {
+      await this.#takeUnknown().catch((error: unknown) => this.#options.log.debug({ error }, "the keeper does not say what it holds"));
+    }
+    await lost;
   }
 }

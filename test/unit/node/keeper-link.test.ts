@@ -23,7 +23,7 @@ beforeEach(() => {
     taken.push(found);
     held.push(found);
   };
-  link = new KeeperLink({ keeper, held: () => held, take, log: silentLogger });
+  link = new KeeperLink({ keeper, held: () => held, take, log: silentLogger, lookMs: 10 });
 });
 afterEach(() => {
   link.close();
@@ -41,6 +41,13 @@ describe("KeeperLink", () => {
     expect(taken.map(({ volumeId }) => volumeId)).toEqual(["theirs"]);
     expect(keptBy()).toEqual(["mine=new", "theirs=old"]);
     expect(link.attached).toBe(true);
+  });
+
+  test("takes over what a plugin that is about to end deposits after its successor has attached", async () => {
+    await link.start();
+    await keeper.deposit(deposit("late", "old"));
+    while (taken.length === 0) await sleep(5);
+    expect(taken.map(({ volumeId }) => volumeId)).toEqual(["late"]);
   });
 
   test("`start` resolves when there is no keeper, and one that comes gets everything", async () => {
