@@ -48,6 +48,11 @@ function unfitForHelm(): string | undefined {
     : undefined;
 }
 
+/** The examples' builds download from mirrors that the tools of this machine have filled. */
+function unfitForScenarios(): string | undefined {
+  return findBinary("mvn") === undefined ? "no mvn: apt-get install maven" : unfitForCluster();
+}
+
 export const SUITES = {
   unit: { paths: ["test/unit", "test/docs"] },
   contract: { paths: ["test/contract"] },
@@ -58,7 +63,13 @@ export const SUITES = {
   posix: { paths: ["test/posix"], unfit: unfitForMounts, serial: true, reporter: "verbose" },
   sanity: { paths: ["test/sanity"], unfit: unfitForMounts, serial: true },
   helm: { paths: ["test/helm"], unfit: unfitForHelm },
-  cluster: { paths: ["test/cluster"], unfit: unfitForCluster, serial: true, config: "test/cluster/vitest.config.ts", reporter: "verbose" },
+  cluster: {
+    paths: ["test/cluster"],
+    unfit: unfitForScenarios,
+    serial: true,
+    config: "test/cluster/vitest.config.ts",
+    reporter: "verbose",
+  },
   "e2e-storage": { program: "test/e2e-storage/run.ts", unfit: unfitForStorageTests },
 } as const satisfies Record<string, Suite>;
 

@@ -84,8 +84,7 @@ const HTTP_PORTS = { controller: 9808, node: 9809, keeper: 9810 } as const;
 /** Asks a pod's HTTP endpoint, as a probe or Prometheus would. */
 export async function httpGet(cluster: Cluster, { status }: KubeObject, component: Component, path: string) {
   const url = `http://${status?.podIP ?? ""}:${HTTP_PORTS[component]}${path}`;
-  // The code comes after the body, on a line of its own.
-  const answer = await cluster.inside(["curl", "--silent", "--max-time", "20", "--write-out", "\n%{http_code}", url]);
-  const end = answer.lastIndexOf("\n");
-  return { code: Number(answer.slice(end + 1)), body: answer.slice(0, end) };
+  const script = "const r = await fetch(process.argv[1]); console.log(JSON.stringify({ code: r.status, body: await r.text() }));";
+  const answer = await cluster.inside([process.execPath, "--input-type=module", "--eval", script, url]);
+  return JSON.parse(answer) as { readonly code: number; readonly body: string };
 }
