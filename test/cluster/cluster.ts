@@ -1,6 +1,5 @@
 /** A cluster of the scripts in this folder, from outside: commands that run in it, and its daemons. */
-import { spawn } from "node:child_process";
-import { rm } from "node:fs/promises";
+import { spawn, spawnSync } from "node:child_process";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -43,11 +42,19 @@ export class Cluster {
     return run([join(SCRIPTS, `${name}.sh`), this.work, ...args], "", SCRIPT_LIMIT_MS);
   }
 
-  /** Ends the cluster and removes its folder. The node plugin sealed the directories of pods that were there to the end. */
+  /** Ends the cluster and removes its folder. */
   async remove(): Promise<void> {
-    await this.script("down");
-    await run(["-c", 'chattr -f -R -i "$0"', join(this.work, "kubelet", "pods")]);
-    await rm(this.work, { recursive: true, force: true });
+    succeeded("down.sh", await run(this.#removal()));
+  }
+
+  /** Makes sure that a signal which ends this process (a time limit's, say) ends the cluster too: nobody else can start one before. */
+  removeOnSignal(): void {
+    process.once("SIGTERM", () => spawnSync("bash", this.#removal(), { stdio: "inherit" }));
+  }
+
+  /** The node plugin sealed the directories of pods that were there to the end. */
+  #removal(): readonly string[] {
+    return ["-ec", 'bash "$0" "$1"; chattr -f -R -i "$1/kubelet/pods" || true; rm -rf "$1"', join(SCRIPTS, "down.sh"), this.work];
   }
 
   /** A command in the cluster's network, mounts and processes; resolves with its standard output. Throws when it fails. */

@@ -24,8 +24,10 @@ export async function setup(project: TestProject): Promise<void> {
   work = kept ?? (await mkdtemp(join(tmpdir(), "bucketmount-cluster-")));
   project.provide("cluster", work);
   if (kept !== undefined && existsSync(join(kept, "init.pid"))) return;
+  const cluster = new Cluster(work);
+  if (kept === undefined) cluster.removeOnSignal();
   try {
-    await bringUp(new Cluster(work));
+    await bringUp(cluster);
   } catch (error) {
     await teardown();
     throw error;

@@ -29,6 +29,7 @@ async function main([countsFile]: readonly string[]): Promise<number> {
   if (countsFile === undefined) throw new Error("usage: run.ts COUNTS-FILE");
   const kept = process.env["BUCKETMOUNT_CLUSTER"];
   const cluster = new Cluster(kept ?? (await mkdtemp(join(tmpdir(), "bucketmount-cluster-"))));
+  if (kept === undefined) cluster.removeOnSignal();
   try {
     if (!existsSync(join(cluster.work, "init.pid"))) await bringUp(cluster);
     const results = await runTests(cluster);
