@@ -19,13 +19,17 @@ export const CPUS = ["x64", "arm64"] as const;
 export type Cpu = (typeof CPUS)[number];
 
 /** npm names what it installs for; a tree for another processor than this machine's is made the same way. */
-const NPM_CI = ["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--os=linux", "--libc=glibc"];
+const NPM_FLAGS = ["--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--os=linux", "--libc=glibc"];
+
+/** Needs libfuse, which the image has not; volumes are always served through the other channel. */
+const LEFT_OUT = "fuse-native";
 
 /** Fills the new folder `app`. Needs this project's own packages to be installed, and the npm registry. Throws when a step fails. */
 export function makeAppTree(app: string, cpu: Cpu): void {
   mkdirSync(app, { recursive: true });
   for (const file of ["package.json", "package-lock.json", "LICENSE"]) copyFileSync(join(PROJECT, file), join(app, file));
-  run("npm", [...NPM_CI, `--cpu=${cpu}`], app);
+  run("npm", ["ci", ...NPM_FLAGS, `--cpu=${cpu}`], app);
+  run("npm", ["uninstall", LEFT_OUT, ...NPM_FLAGS, `--cpu=${cpu}`], app);
   // npm's own caches and the list of what it installed.
   for (const name of [".bin", ".package-lock.json"]) rmSync(join(app, "node_modules", name), { recursive: true, force: true });
   rmSync(join(app, "package-lock.json"));

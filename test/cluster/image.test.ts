@@ -8,6 +8,10 @@ import { Cluster } from "./cluster.ts";
 import { rootTree } from "./images.ts";
 
 const MB = 1_000_000;
+/** What the program does without where it is not there, as in the image. */
+const { optionalDependencies } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  optionalDependencies: Readonly<Record<string, string>>;
+};
 const root = rootTree(new Cluster(inject("cluster")));
 
 /** Runs Node.js with only the image's files. */
@@ -27,12 +31,16 @@ it("has every module that the program imports, with what those import", ({ expec
     const text = readFileSync(join(root, "app/dist", name), "utf8");
     return [...text.matchAll(/(?:from|import\()\s*"([^"#./][^":]*)"/g)].map(([, specifier = ""]) => specifier);
   });
-  const packages = [...new Set(imports)].toSorted();
+  const packages = [...new Set(imports)].filter((name) => !(name in optionalDependencies)).toSorted();
   expect(packages).toContain("@aws-sdk/client-s3");
   // Resolved from where the program is, not from the script given here.
   const script = `for (const name of ${JSON.stringify(packages)}) await import(import.meta.resolve(name, "file:///app/dist/cli/main.js"));`;
   const { stderr, status } = inImage("--experimental-import-meta-resolve", "--input-type=module", "--eval", script);
   expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+});
+
+it("has nothing of the channel that needs libfuse", ({ expect }) => {
+  expect(readdirSync(join(root, "app/node_modules"))).not.toContain("fuse-native");
 });
 
 it("is at most 100 MB besides Node.js, and has no shell", ({ expect }) => {
