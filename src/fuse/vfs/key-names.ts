@@ -18,9 +18,14 @@ export function isShowable(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !name.includes("\0") && Buffer.byteLength(name) <= NAME_MAX;
 }
 
+/** The name's length as Linux has it. A lone surrogate stands for one byte that is not UTF-8, and would count as three. */
+function bytesOf(name: string): number {
+  return Buffer.byteLength(name) - 2 * (name.isWellFormed() ? 0 : (name.match(/\p{Surrogate}/gu)?.length ?? 0));
+}
+
 /** Throws for names that no directory of Linux holds. (FUSE itself takes up to 1,024 bytes.) */
 export function checkLength(name: string): void {
-  if (Buffer.byteLength(name) > NAME_MAX) throw new DriverError("name_too_long", `the name is longer than ${NAME_MAX} bytes`);
+  if (bytesOf(name) > NAME_MAX) throw new DriverError("name_too_long", `the name is longer than ${NAME_MAX} bytes`);
 }
 
 /** Throws for names that cannot become part of a key. */

@@ -32,6 +32,12 @@ describe("checkName", () => {
     expect(() => checkName("é".repeat(128))).toThrow(withFault("name_too_long"));
     expect(() => checkName("caf\udce9")).toThrow(withFault("bad_argument"));
   });
+
+  it("counts a byte that is not UTF-8 as one", () => {
+    expect(() => checkName("\udc80".repeat(255))).toThrow(withFault("bad_argument"));
+    expect(() => checkName("\udc80".repeat(256))).toThrow(withFault("name_too_long"));
+    expect(() => checkName(`${"😀".repeat(63)}abc\udcff`)).toThrow(withFault("name_too_long"));
+  });
 });
 
 describe("isShowable", () => {
