@@ -136,6 +136,7 @@ export class Files {
     const { inode, writes } = this.#handles.file(id);
     const { dirty } = contentOf(inode);
     if (!writes || dirty === undefined) throw new DriverError("bad_handle", "the file is not open for writing");
+    checkReachable(offset + data.byteLength);
     const grown = dirty.extents();
     const written = await dirty.write(offset, data);
     // What is valid in a sparse spool file must be known to a successor before the writer goes on.
@@ -211,6 +212,7 @@ export class Files {
   /** truncate(2) and ftruncate(2). Without an open writer it is as a close: the new size is in the bucket when it returns, or soon. */
   async truncate(inode: Inode, size: number): Promise<void> {
     this.checkWritable();
+    checkReachable(size);
     await inode.lock.run(async () => {
       const content = await openContent(this.#context, inode, { write: true, truncate: size === 0 });
       await content.dirty?.truncate(size);
@@ -259,6 +261,11 @@ export class Files {
 function takeTimes(inode: Inode, { dirty }: OpenContent): void {
   const mtime = dirty?.stat().mtime;
   if (mtime !== undefined && inode.attributes !== undefined) inode.attributes = { ...inode.attributes, atime: mtime, mtime, ctime: mtime };
+}
+
+/** The kernel passes on sizes to 2^63. Beyond 2^53 they are not exact any more, and Node.js would write at the file's start. */
+function checkReachable(end: number): void {
+  if (!Number.isSafeInteger(end)) throw new DriverError("too_big", "a file may not be larger than 8 PiB");
 }
 
 function contentOf(inode: Inode): OpenContent {

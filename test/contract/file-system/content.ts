@@ -171,6 +171,17 @@ export const content: Checks = {
       expect((await user.readFile("f")).equals(Buffer.concat([bytes, Buffer.alloc(5)]))).toBe(true);
     }
   },
+  "beyond 8 PiB nothing is written, truncated or allocated, and nothing else is touched": async ({ user }) => {
+    await user.writeFile("f", "abc");
+    const file = await user.open("f", O_RDWR);
+    const tooFar = 2 ** 60;
+    // Not through the stand-in for the kernel, which would write to a passed-through file itself.
+    expect(await faultOf(user.fs.write(file.handle, tooFar, Buffer.from("x"), user.caller))).toBe("too_big");
+    expect(await faultOf(user.fs.fallocate(file.handle, 0, tooFar, 1, user.caller))).toBe("too_big");
+    expect(await faultOf(file.truncate(tooFar))).toBe("too_big");
+    expect(text(await file.readAll())).toBe("abc");
+    await file.close();
+  },
   "fallocate lengthens unless told to keep the size": async ({ user }) => {
     const file = await user.open("f", O_WRONLY | O_CREAT);
     await file.write(0, "abc");
