@@ -43,6 +43,11 @@ export const MOUNT_OPTIONS = {
   umask: { kind: "octal", doc: "Permission bits that are taken away from everything shown.", preset: "0" },
   file_mode: { kind: "octal", doc: "Mode of files that carry none.", preset: "0644, or 0666 without the umask" },
   dir_mode: { kind: "octal", doc: "Mode of directories that carry none.", preset: "0755, or 0777 without the umask" },
+  acl: {
+    kind: "flag",
+    doc: "Enforce POSIX ACLs, and let new files inherit default ACLs; without it they are kept only. Not with channel=fuse-native.",
+    preset: "no",
+  },
   metadata_ttl: {
     kind: "seconds",
     doc: "How long names and attributes may be taken from memory before the store is asked again.",
@@ -128,6 +133,7 @@ const SHORTHANDS: Readonly<Record<string, readonly [MountOptionName, string]>> =
   suid: ["nosuid", "no"],
   dev: ["nodev", "no"],
   exec: ["noexec", "no"],
+  noacl: ["acl", "no"],
   use_rrs: ["storage_class", "REDUCED_REDUNDANCY"],
 };
 
@@ -160,6 +166,8 @@ export interface MountOptions {
   readonly uid: number;
   readonly gid: number;
   readonly umask: number;
+  /** The kernel enforces POSIX ACLs. */
+  readonly acl: boolean;
   readonly fileMode: number;
   readonly dirMode: number;
   readonly metadataTtlMs: number;
@@ -231,8 +239,11 @@ export function parseOptionValue(name: MountOptionName, text: string | undefined
   }
 }
 
-/** Applies the defaults. */
+/** Applies the defaults. Throws `bad_argument` for options that exclude each other. */
 export function resolveMountOptions(given: GivenOptions, defaults: { readonly uid: number; readonly gid: number }): MountOptions {
+  if (given.acl && given.channel === "fuse-native") {
+    throw new DriverError("bad_argument", 'mount option "acl" needs channel=dev-fuse: libfuse 2 does not ask the kernel to enforce ACLs');
+  }
   const missing = given.umask ?? 0o022;
   return {
     readOnly: given.ro ?? false,
@@ -240,6 +251,7 @@ export function resolveMountOptions(given: GivenOptions, defaults: { readonly ui
     uid: given.uid ?? defaults.uid,
     gid: given.gid ?? defaults.gid,
     umask: given.umask ?? 0,
+    acl: given.acl ?? false,
     fileMode: given.file_mode ?? 0o666 & ~missing,
     dirMode: given.dir_mode ?? 0o777 & ~missing,
     metadataTtlMs: given.metadata_ttl ?? 1000,

@@ -34,6 +34,8 @@ export interface ChannelOptions {
   /** An open /dev/fuse of this mount. */
   readonly fd: number;
   readonly passthrough: "auto" | "no";
+  /** The kernel is to enforce POSIX ACLs; umask and inheritance are the handlers' then. */
+  readonly acl?: boolean;
   /** The init reply of a predecessor on this connection: no INIT will come, and unanswered requests are asked for again. */
   readonly resume?: Uint8Array;
   /** A file on the cache disk to try a backing registration with. */

@@ -44,13 +44,16 @@ const WANTED: readonly InitFlagName[] = [
   "HAS_RESEND",
 ];
 
+/** The kernel asks for ACLs and enforces them; without the second flag it would apply the umask where a default ACL takes its place. */
+const FOR_ACLS: readonly InitFlagName[] = ["POSIX_ACL", "DONT_MASK"];
+
 /**
  * The answer to a kernel's INIT. Not asked for: locks (POSIX_LOCKS, FLOCK_LOCKS: the kernel then keeps them itself, rightly
  * for one host), WRITEBACK_CACHE (excludes passthrough, and makes mtime and size the kernel's), EXPORT_SUPPORT (lookups of
- * ".." for nodes the kernel forgot), POSIX_ACL (the object format has none).
- * Throws `precondition` for a kernel that is too old.
+ * ".." for nodes the kernel forgot), and POSIX_ACL unless wanted (each look at permissions then asks for an ACL first).
+ * Throws `precondition` for a kernel that is too old, or has no ACLs where they are wanted.
  */
-export function negotiate(offer: InitOffer, options: { readonly passthrough: "auto" | "no" }): InitAnswer {
+export function negotiate(offer: InitOffer, options: { readonly passthrough: "auto" | "no"; readonly acl?: boolean }): InitAnswer {
   if (offer.major !== FUSE_KERNEL_VERSION || offer.minor < MIN_MINOR_VERSION) {
     const needed = `${FUSE_KERNEL_VERSION}.${MIN_MINOR_VERSION}`;
     throw new DriverError(
@@ -58,7 +61,11 @@ export function negotiate(offer: InitOffer, options: { readonly passthrough: "au
       `the kernel speaks FUSE ${offer.major}.${offer.minor}; ${needed} (Linux 5.10) or newer is needed`,
     );
   }
-  const flags = WANTED.filter((name) => hasInitFlag(offer, name) && (name !== "PASSTHROUGH" || options.passthrough === "auto"));
+  const wanted = options.acl ? [...WANTED, ...FOR_ACLS] : WANTED;
+  const flags = wanted.filter((name) => hasInitFlag(offer, name) && (name !== "PASSTHROUGH" || options.passthrough === "auto"));
+  if (options.acl && FOR_ACLS.some((name) => !flags.includes(name))) {
+    throw new DriverError("precondition", "the kernel does not enforce ACLs on FUSE mounts: mount without the option acl");
+  }
   return {
     major: FUSE_KERNEL_VERSION,
     minor: Math.min(offer.minor, FUSE_KERNEL_MINOR_VERSION),

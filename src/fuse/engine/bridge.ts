@@ -21,7 +21,15 @@ import type {
 import type { AttrOut, EntryOut, OpenOut, SetattrIn } from "#fuse/wire/abi.ts";
 import { decodeForgets } from "#fuse/wire/decode.ts";
 import { DirentWriter, direntType } from "#fuse/wire/dirent.ts";
-import { FATTR, FOPEN, FUSE_FSYNC_FDATASYNC, FUSE_GETATTR_FH, FUSE_OPEN_KILL_SUIDGID, FUSE_WRITE } from "#fuse/wire/flags.ts";
+import {
+  FATTR,
+  FOPEN,
+  FUSE_FSYNC_FDATASYNC,
+  FUSE_GETATTR_FH,
+  FUSE_OPEN_KILL_SUIDGID,
+  FUSE_SETXATTR_ACL_KILL_SGID,
+  FUSE_WRITE,
+} from "#fuse/wire/flags.ts";
 import { encodeName } from "#fuse/wire/name-codec.ts";
 import type { OpHandlers, OpRequest } from "#fuse/wire/ops.ts";
 
@@ -234,8 +242,9 @@ function nodeHandlers(fs: FileSystem, killed: KilledPrivileges) {
     async listxattr(request, { size }) {
       return sizedValue(nameList(await fs.listxattr(node(request.nodeid), request)), size);
     },
-    setxattr(request, { flags, size }, name, payload) {
-      const set = fs.setxattr(node(request.nodeid), name, payload.subarray(0, size), flags, request);
+    setxattr(request, { flags, size, setxattr_flags }, name, payload) {
+      const killSetGid = (setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
+      const set = fs.setxattr(node(request.nodeid), name, payload.subarray(0, size), flags, request, killSetGid);
       return unlessResent(request, "exists", set); // XATTR_CREATE, done before
     },
     removexattr: (request, name) => unlessResent(request, "no_data", fs.removexattr(node(request.nodeid), name, request)),
@@ -244,6 +253,17 @@ function nodeHandlers(fs: FileSystem, killed: KilledPrivileges) {
       return { st: { ...stat, frsize: stat.bsize } };
     },
   } satisfies Partial<OpHandlers>;
+}
+
+/** Who makes something. */
+function maker(request: OpRequest, umask: number): Caller {
+  const { uid, gid, pid } = request;
+  return {
+    ...{ uid, gid, pid, umask },
+    get signal() {
+      return request.signal;
+    },
+  };
 }
 
 /** What makes and removes names. */
@@ -261,12 +281,12 @@ function nameHandlers(fs: FileSystem) {
       const making = fs.symlink(node(request.nodeid), name, target, request);
       return wireEntry(await orExisting(request, fs, name, making));
     },
-    async mknod(request, { mode, rdev }, name) {
-      const making = fs.mknod(node(request.nodeid), name, mode, rdev, request);
+    async mknod(request, { mode, rdev, umask }, name) {
+      const making = fs.mknod(node(request.nodeid), name, mode, rdev, maker(request, umask));
       return wireEntry(await orExisting(request, fs, name, making));
     },
-    async mkdir(request, { mode }, name) {
-      const making = fs.mkdir(node(request.nodeid), name, S_IFDIR | mode, request);
+    async mkdir(request, { mode, umask }, name) {
+      const making = fs.mkdir(node(request.nodeid), name, S_IFDIR | mode, maker(request, umask));
       return wireEntry(await orExisting(request, fs, name, making));
     },
     async link(request, { oldnodeid }, name) {
@@ -282,9 +302,15 @@ function nameHandlers(fs: FileSystem) {
 
 /** Opening, reading, writing and closing files. */
 function fileHandlers(fs: FileSystem, killed: KilledPrivileges) {
-  const create = async (request: OpRequest, name: string, mode: number, flags: number): Promise<{ entry: Entry; opened: Opened }> => {
+  const create = async (
+    request: OpRequest,
+    name: string,
+    umask: number,
+    mode: number,
+    flags: number,
+  ): Promise<{ entry: Entry; opened: Opened }> => {
     try {
-      return await fs.create(node(request.nodeid), name, mode, flags, request);
+      return await fs.create(node(request.nodeid), name, mode, flags, maker(request, umask));
     } catch (error) {
       if (!request.resent || !isFault(error, "exists")) throw error;
       const entry = await fs.lookup(node(request.nodeid), name, request); // made before, see orExisting
@@ -298,12 +324,12 @@ function fileHandlers(fs: FileSystem, killed: KilledPrivileges) {
       if (open_flags & FUSE_OPEN_KILL_SUIDGID) await killed.drop(fs, request.nodeid, opened.handle, request);
       return wireOpened(opened);
     },
-    async create(request, { flags, mode }, name) {
-      const { entry, opened } = await create(request, name, S_IFREG | mode, flags);
+    async create(request, { flags, mode, umask }, name) {
+      const { entry, opened } = await create(request, name, umask, S_IFREG | mode, flags);
       return [wireEntry(entry), wireOpened(opened)] as const;
     },
-    async tmpfile(request, { flags, mode }) {
-      const { entry, opened } = await fs.tmpfile(node(request.nodeid), S_IFREG | mode, flags, request);
+    async tmpfile(request, { flags, mode, umask }) {
+      const { entry, opened } = await fs.tmpfile(node(request.nodeid), S_IFREG | mode, flags, maker(request, umask));
       return [wireEntry(entry), wireOpened(opened)] as const;
     },
     read: (request, { fh, offset, size }) => fs.read(handle(fh), offset, size, request),

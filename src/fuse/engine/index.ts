@@ -272,13 +272,21 @@ async function connect(config: EngineConfig, state: StateStore, log: Logger): Pr
   const trialFd = openSync(trialPath, "w+", 0o600);
   try {
     const resume = config.takeover ? state.recovered.session?.init : undefined;
-    const { passthrough } = config.options;
+    const { passthrough, acl } = config.options;
     // Before the kernel has the answer: from then on no death of this process may lose it.
     const beforeInit = (init: Uint8Array) => {
       state.beginConnection();
       state.putSession({ init });
     };
-    return await openKernelChannel({ fd: DEVICE_FD, passthrough, trialFd, beforeInit, log, ...(resume === undefined ? {} : { resume }) });
+    return await openKernelChannel({
+      fd: DEVICE_FD,
+      passthrough,
+      acl,
+      trialFd,
+      beforeInit,
+      log,
+      ...(resume === undefined ? {} : { resume }),
+    });
   } finally {
     closeSync(trialFd);
   }

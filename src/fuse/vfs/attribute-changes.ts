@@ -12,24 +12,21 @@ import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
 import type { AttrChanges, Caller } from "./filesystem.ts";
 import { XATTR_CREATE, XATTR_REPLACE } from "./filesystem.ts";
-import { shownToGroup } from "./group-view.ts";
+import { shownToGroup, shownWithUmask } from "./group-view.ts";
 import type { Inode } from "./inode.ts";
 import { attributesOf, storedMetadata } from "./inode-attributes.ts";
 import { directoryKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
-import { PERMISSIONS, S_IFMT, withoutPrivileges } from "./mode.ts";
+import { PERMISSIONS, S_IFMT, S_ISGID, withoutPrivileges } from "./mode.ts";
 import { type Attributes, METADATA_LIMIT_BYTES, metadataBytes } from "./object-metadata.ts";
-import { ACCESS_ACL, type AccessAcl, readAccessAcl } from "./posix-acl.ts";
+import { ACCESS_ACL, ACL_BITS, type AccessAcl, aclWithMode, DEFAULT_ACL, readAccessAcl } from "./posix-acl.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** xattr(7)'s, without `system`: its attributes are the kernel's own. */
 const NAMESPACES = /^(?:user|trusted|security)\../;
 
-/** Kept for who copies them along (rsync -A, cp -a, tar --acls). Nothing enforces them. */
-const STORED_ACLS = new Set([ACCESS_ACL, "system.posix_acl_default"]);
-
-/** What an ACL says of the mode: no set-user-id and the like. */
-const ACL_BITS = 0o777;
+/** Kept for who copies them along (rsync -A, cp -a, tar --acls). With the option `acl` the kernel enforces them. */
+const ACLS = new Set([ACCESS_ACL, DEFAULT_ACL]);
 
 export const DIRECTORY_CONTENT_TYPE = "application/x-directory";
 
@@ -83,6 +80,10 @@ export class AttributeChanges {
   #take(inode: Inode, attributes: Attributes): void {
     const before = attributesOf(inode);
     inode.attributes = attributes;
+    const acl = inode.xattrs.get(ACCESS_ACL);
+    if (acl !== undefined && before.mode !== attributes.mode) {
+      inode.xattrs = new Map(inode.xattrs).set(ACCESS_ACL, aclWithMode(acl, attributes.mode));
+    }
     inode.attributesDirty = true;
     const dirty = inode.content?.dirty;
     if (dirty !== undefined && (before.mtime !== attributes.mtime || before.atime !== attributes.atime)) {
@@ -127,10 +128,16 @@ export class AttributeChanges {
   }
 
   getXattr(inode: Inode, name: string): Uint8Array {
-    attributesOf(inode);
+    const own = attributesOf(inode);
     const value = inode.xattrs.get(name);
-    if (value === undefined) throw new DriverError("no_data", `no extended attribute ${name}`);
-    return value;
+    const none = () => new DriverError("no_data", `no extended attribute ${name}`);
+    if (value === undefined) throw none();
+    if (name !== ACCESS_ACL) return value;
+    // The mode that is shown decides: s3fs's chmod leaves the ACL behind, and who sees a group's view has no other say.
+    const { umask = 0, group } = this.#context.options;
+    const shown = shownToGroup(shownWithUmask(own, umask), group);
+    if (shown.gid !== own.gid) throw none();
+    return aclWithMode(value, shown.mode);
   }
 
   /** xattr(7): who may not read an attribute of `trusted` does not see its name either. */
@@ -138,13 +145,14 @@ export class AttributeChanges {
     return [...inode.xattrs.keys()].filter((name) => uid === 0 || !name.startsWith("trusted."));
   }
 
-  async setXattr(inode: Inode, name: string, value: Uint8Array, flags: number): Promise<void> {
+  /** `killSetGid`: with an access ACL the set-group-id bit goes, since who sets it is not in the group. */
+  async setXattr(inode: Inode, name: string, value: Uint8Array, flags: number, killSetGid = false): Promise<void> {
     this.#files.checkWritable();
     // Who may do so in which namespace the kernel has checked.
-    if (!NAMESPACES.test(name) && !STORED_ACLS.has(name)) throw new DriverError("unsupported", `${name} is in no namespace that is kept`);
+    if (!NAMESPACES.test(name) && !ACLS.has(name)) throw new DriverError("unsupported", `${name} is in no namespace that is kept`);
     const acl = name === ACCESS_ACL ? readAccessAcl(value) : undefined;
     await inode.lock.run(async () => {
-      if (acl !== undefined) return this.#setAccessAcl(inode, value, acl);
+      if (acl !== undefined) return this.#setAccessAcl(inode, value, acl, killSetGid);
       const present = inode.xattrs.has(name);
       if (present && (flags & XATTR_CREATE) !== 0) throw new DriverError("exists", `${name} is set already`);
       if (!present && (flags & XATTR_REPLACE) !== 0) throw new DriverError("no_data", `${name} is not set`);
@@ -153,9 +161,9 @@ export class AttributeChanges {
   }
 
   /** acl(5): the mode follows the ACL, and one that says no more than a mode is none. */
-  async #setAccessAcl(inode: Inode, value: Uint8Array, { mode, minimal }: AccessAcl): Promise<void> {
+  async #setAccessAcl(inode: Inode, value: Uint8Array, { mode, minimal }: AccessAcl, killSetGid: boolean): Promise<void> {
     const before = attributesOf(inode).mode;
-    const wanted = (before & ~ACL_BITS) | mode;
+    const wanted = (before & ~(killSetGid ? ACL_BITS | S_ISGID : ACL_BITS)) | mode;
     if (minimal && before === wanted && !inode.xattrs.has(ACCESS_ACL)) return;
     const xattrs = new Map(inode.xattrs);
     if (minimal) xattrs.delete(ACCESS_ACL);
@@ -167,7 +175,11 @@ export class AttributeChanges {
     this.#files.checkWritable();
     await inode.lock.run(async () => {
       const left = new Map(inode.xattrs);
-      if (!left.delete(name)) throw new DriverError("no_data", `no extended attribute ${name}`);
+      if (!left.delete(name)) {
+        // As on a local disk: what says no more than the mode is an ACL too, of which nothing is kept.
+        if (ACLS.has(name)) return;
+        throw new DriverError("no_data", `no extended attribute ${name}`);
+      }
       await this.#storeXattrs(inode, left);
     });
   }

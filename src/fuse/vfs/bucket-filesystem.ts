@@ -265,9 +265,9 @@ export class BucketFileSystem implements FileSystem {
     return this.#attributes.getXattr(await this.#current(node), name);
   }
 
-  async setxattr(node: NodeId, name: string, value: Uint8Array, flags: number): Promise<void> {
+  async setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, _caller?: Caller, killSetGid = false): Promise<void> {
     const inode = await this.#current(node);
-    await this.#change(() => this.#attributes.setXattr(inode, name, value, flags));
+    await this.#change(() => this.#attributes.setXattr(inode, name, value, flags, killSetGid));
   }
 
   async listxattr(node: NodeId, caller: Caller): Promise<readonly string[]> {

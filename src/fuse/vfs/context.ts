@@ -36,6 +36,8 @@ export interface VfsOptions extends AttributeDefaults {
   /** With `durability=local`: close(2) waits while more than this is unsent, bytes. Default: no limit. */
   readonly unsentLimitBytes?: number | undefined;
   readonly uploadDelays?: UploadDelays | undefined;
+  /** The kernel enforces ACLs, and leaves umask and default ACLs to us. */
+  readonly acl?: boolean;
   /** Permission bits that nothing shows. */
   readonly umask?: number;
   /** The group that everything belongs to; see group-view.ts. It may change while mounted. */

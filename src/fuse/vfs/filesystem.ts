@@ -16,6 +16,8 @@ export interface Caller {
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;
+  /** Where something is made: the maker's umask, which the kernel has applied unless ACLs are on. */
+  readonly umask?: number | undefined;
   /** Aborted when the kernel sends INTERRUPT for the request. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -123,7 +125,7 @@ export interface FileSystem {
   symlink(parent: NodeId, name: string, target: string, caller: Caller): Promise<Entry>;
   /**
    * `mode` has the type bits: regular files, fifos, sockets, devices. `rdev` is as stat(2) of Linux packs it into 32 bits.
-   * Who may make a device the kernel has checked, and it has applied the umask.
+   * Who may make a device the kernel has checked.
    */
   mknod(parent: NodeId, name: string, mode: number, rdev: number, caller: Caller): Promise<Entry>;
   mkdir(parent: NodeId, name: string, mode: number, caller: Caller): Promise<Entry>;
@@ -157,7 +159,8 @@ export interface FileSystem {
 
   statfs(node: NodeId): Promise<StatFs>;
   getxattr(node: NodeId, name: string, caller: Caller): Promise<Uint8Array>;
-  setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, caller: Caller): Promise<void>;
+  /** `killSetGid`: an access ACL takes the set-group-id bit away (FUSE_SETXATTR_ACL_KILL_SGID). */
+  setxattr(node: NodeId, name: string, value: Uint8Array, flags: number, caller: Caller, killSetGid?: boolean): Promise<void>;
   listxattr(node: NodeId, caller: Caller): Promise<readonly string[]>;
   removexattr(node: NodeId, name: string, caller: Caller): Promise<void>;
 

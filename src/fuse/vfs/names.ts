@@ -14,7 +14,8 @@ import { attributesOf, attrOf, storedMetadata, touch } from "./inode-attributes.
 import { checkName, childKey, directoryKey, isShowable, pathKey } from "./key-names.ts";
 import { isReserved, type Lookup } from "./lookup.ts";
 import { kindOf, PERMISSIONS, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "./mode.ts";
-import { withTimes } from "./object-metadata.ts";
+import { METADATA_LIMIT_BYTES, metadataBytes, withTimes } from "./object-metadata.ts";
+import { ACCESS_ACL, DEFAULT_ACL, inheritAcl } from "./posix-acl.ts";
 import type { Uploads } from "./uploads.ts";
 
 export class Names {
@@ -35,12 +36,14 @@ export class Names {
   /** A new inode without content, known here only. `mode` has type bits. */
   make(parent: Inode, name: string, mode: number, caller: Caller, rdev = 0): Inode {
     const now = this.now();
-    const inode = this.#context.inodes.create(kindOf(mode), parent, name);
-    const { group } = this.#context.options;
+    const { inodes, options } = this.#context;
+    const { group } = options;
+    const { mode: allowed, xattrs } = options.acl ? initialAccess(parent, mode, caller, group) : { mode };
+    const inode = inodes.create(kindOf(mode), parent, name);
     const inherits = (attributesOf(parent).mode & S_ISGID) !== 0;
     const access = group === undefined ? 0 : groupAccess(mode);
     inode.attributes = {
-      mode: mode | access | (inherits && (mode & S_IFMT) === S_IFDIR ? S_ISGID : 0),
+      mode: allowed | access | (inherits && (mode & S_IFMT) === S_IFDIR ? S_ISGID : 0),
       uid: caller.uid,
       gid: group ?? (inherits ? attributesOf(parent).gid : caller.gid),
       rdev,
@@ -50,7 +53,18 @@ export class Names {
     };
     inode.version = null;
     inode.validatedAt = this.#context.clock.now();
+    if (xattrs !== undefined) this.#inherit(inode, xattrs);
     return inode;
+  }
+
+  #inherit(inode: Inode, xattrs: ReadonlyMap<string, Uint8Array>): void {
+    inode.xattrs = xattrs;
+    if (metadataBytes(storedMetadata(inode)) <= METADATA_LIMIT_BYTES) return;
+    this.#context.inodes.detach(inode);
+    throw new DriverError(
+      "no_space",
+      `the default ACL of ${inode.parent?.name} does not fit twice into ${METADATA_LIMIT_BYTES} bytes of metadata`,
+    );
   }
 
   /** A new inode that no name leads to, for O_TMPFILE: it ends with its last handle unless `link` names it. */
@@ -310,6 +324,26 @@ export class Names {
     const key = childKey(this.#context.options.prefix, parent, name);
     return kind === "dir" ? `${key}/` : key;
   }
+}
+
+/**
+ * Mode and ACLs of something that is made in `parent`, where the kernel leaves that to us. A mount for a group has one rule for all that is
+ * in it, and inherits no ACLs.
+ */
+function initialAccess(
+  parent: Inode,
+  mode: number,
+  { umask = 0 }: Caller,
+  group: number | undefined,
+): { readonly mode: number; readonly xattrs?: ReadonlyMap<string, Uint8Array> } {
+  if ((mode & S_IFMT) === S_IFLNK) return { mode };
+  const given = group === undefined ? parent.xattrs.get(DEFAULT_ACL) : undefined;
+  const inherited = given === undefined ? undefined : inheritAcl(given, mode);
+  if (given === undefined || inherited === undefined) return { mode: mode & ~umask };
+  const xattrs = new Map<string, Uint8Array>();
+  if (inherited.acl !== undefined) xattrs.set(ACCESS_ACL, inherited.acl);
+  if ((mode & S_IFMT) === S_IFDIR) xattrs.set(DEFAULT_ACL, given);
+  return { mode: inherited.mode, xattrs };
 }
 
 /** Takes the inode's name out of its directory's list. */

@@ -165,6 +165,21 @@ export const attributes: Checks = {
     expect(await faultOf(user.getxattr("f", "system.posix_acl_access"))).toBe("no_data");
     expect(await user.text("f")).toBe("x");
   },
+  "chmod moves the mask of an access ACL, and setting one may take set-group-id away": async ({ user, fs, letTimePass }) => {
+    const acl = (mask: number) =>
+      Buffer.from(`02000000010006000900000002000600e9030000040004000900000010000${mask}00090000002000000009000000`, "hex");
+    await user.writeFile("f", "x");
+    await user.setattr("f", { mode: 0o2770 });
+    await user.setxattr("f", "system.posix_acl_access", acl(6));
+    expect((await user.stat("f")).mode & 0o7777).toBe(0o2660);
+    await user.setattr("f", { mode: 0o2640 });
+    letTimePass();
+    expect(Buffer.from(await fs.getxattr(await user.node("f"), "system.posix_acl_access", user.caller)).equals(acl(4))).toBe(true);
+    await fs.setxattr(await user.node("f"), "system.posix_acl_access", acl(6), 0, user.caller, true);
+    letTimePass();
+    expect((await user.stat("f")).mode & 0o7777).toBe(0o660);
+    await fs.removexattr(await user.node("f"), "system.posix_acl_default", user.caller);
+  },
   "names in `trusted` are shown to root alone": async ({ user, fs }) => {
     await user.writeFile("f", "x");
     await user.setxattr("f", "trusted.x", "1");

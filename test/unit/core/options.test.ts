@@ -109,6 +109,7 @@ describe("resolveMountOptions", () => {
       uid: 1000,
       gid: 1001,
       umask: 0,
+      acl: false,
       fileMode: 0o644,
       dirMode: 0o755,
       metadataTtlMs: 1000,
@@ -125,6 +126,12 @@ describe("resolveMountOptions", () => {
   test("`resolveMountOptions` takes the umask from the default modes when one is given", () => {
     expect(resolveMountOptions(parseMountOptions(["umask=077"]), WHO)).toMatchObject({ umask: 0o77, fileMode: 0o600, dirMode: 0o700 });
     expect(resolveMountOptions(parseMountOptions(["umask=077,file_mode=0640"]), WHO)).toMatchObject({ fileMode: 0o640 });
+  });
+
+  test("`resolveMountOptions` takes acl and noacl, and refuses ACLs on a channel that cannot enforce them", () => {
+    expect(resolveMountOptions(parseMountOptions(["acl"]), WHO)).toMatchObject({ acl: true });
+    expect(resolveMountOptions(parseMountOptions(["acl,noacl"]), WHO)).toMatchObject({ acl: false });
+    expect(() => resolveMountOptions(parseMountOptions(["acl,channel=fuse-native"]), WHO)).toThrow(/"acl" needs channel=dev-fuse/);
   });
 
   test.each(["local", "remote"])("`resolveMountOptions` takes durability=%s as it was given", (durability) => {

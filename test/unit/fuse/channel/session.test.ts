@@ -28,7 +28,7 @@ describe("negotiate", () => {
       expect(hasInitFlag(answer, name), name).toBe(true);
   });
 
-  test("never asks for locks, write-back, exports or ACLs", () => {
+  test("asks for no locks, write-back or exports, and not for ACLs by itself", () => {
     const refused: InitFlagName[] = [
       "POSIX_LOCKS",
       "FLOCK_LOCKS",
@@ -39,6 +39,16 @@ describe("negotiate", () => {
       "DONT_MASK",
     ];
     for (const name of refused) expect(hasInitFlag(negotiate(offer(45), AUTO), name), name).toBe(false);
+  });
+
+  test("asks for ACLs where the mount wants them, and refuses a kernel that has none", () => {
+    const answer = negotiate(offer(45), { ...AUTO, acl: true });
+    expect([hasInitFlag(answer, "POSIX_ACL"), hasInitFlag(answer, "DONT_MASK")]).toEqual([true, true]);
+    const without = offer(
+      45,
+      ALL.filter((name) => name !== "POSIX_ACL"),
+    );
+    expect(() => negotiate(without, { ...AUTO, acl: true })).toThrow("mount without the option acl");
   });
 
   test("asks for nothing that was not offered, and answers no higher version", () => {

@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import { type HandleId, type NodeId, ROOT_NODE } from "../../../../src/core/brand.ts";
 import { DriverError } from "../../../../src/core/errors.ts";
 import { attrChanges, createBridge } from "../../../../src/fuse/engine/bridge.ts";
-import { FATTR, FOPEN, FUSE_OPEN_KILL_SUIDGID, FUSE_WRITE } from "../../../../src/fuse/wire/flags.ts";
+import { FATTR, FOPEN, FUSE_OPEN_KILL_SUIDGID, FUSE_SETXATTR_ACL_KILL_SGID, FUSE_WRITE } from "../../../../src/fuse/wire/flags.ts";
 import type { OpRequest } from "../../../../src/fuse/wire/ops.ts";
 import { MemoryFileSystem } from "../../../support/memory-filesystem.ts";
 
@@ -168,6 +168,34 @@ describe("extended attributes", () => {
     expect(Buffer.from((await bridge.getxattr(request(), { size: 3 }, "user.a")) as Uint8Array).toString()).toBe("abc");
     expect(Buffer.from((await bridge.listxattr(request(), { size: 100 })) as Uint8Array).toString()).toBe("user.a\0user.é\0");
     expect(await bridge.listxattr(request(), { size: 0 })).toEqual({ size: 15 });
+  });
+});
+
+describe("what the kernel leaves to us with ACLs", () => {
+  test("the maker's umask goes along with what is made, and so does the interrupt", async () => {
+    const fs = new MemoryFileSystem();
+    const made = [vi.spyOn(fs, "mkdir"), vi.spyOn(fs, "mknod"), vi.spyOn(fs, "create"), vi.spyOn(fs, "tmpfile")];
+    const bridge = createBridge(fs);
+    const asked = request();
+    await bridge.mkdir(asked, { mode: 0o777, umask: 0o27 }, "dir");
+    await bridge.mknod(asked, { mode: 0o010666, rdev: 0, umask: 0o27 }, "fifo");
+    await bridge.create(asked, { flags: O_RDWR, mode: 0o666, umask: 0o27, open_flags: 0 }, "file");
+    expect(await faultOf(bridge.tmpfile(asked, { flags: O_RDWR, mode: 0o666, umask: 0o27, open_flags: 0 }, ""))).toBe("unsupported");
+    for (const { mock } of made) {
+      const caller = mock.calls[0]?.at(-1) as { signal: AbortSignal };
+      expect(caller).toMatchObject({ umask: 0o27, uid: 1000, gid: 1000, pid: 7 });
+      expect(caller.signal).toBe(asked.signal);
+    }
+  });
+
+  test("an ACL of somebody who is not in the group takes set-group-id away", async () => {
+    const fs = new MemoryFileSystem();
+    const set = vi.spyOn(fs, "setxattr");
+    const bridge = createBridge(fs);
+    for (const setxattr_flags of [0, FUSE_SETXATTR_ACL_KILL_SGID]) {
+      await bridge.setxattr(request(), { size: 1, flags: 0, setxattr_flags }, "user.x", Buffer.from("v"));
+    }
+    expect(set.mock.calls.map((call) => call.at(-1))).toEqual([false, true]);
   });
 });
 

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { readAccessAcl } from "#fuse/vfs/posix-acl.ts";
+import { ACCESS_ACL, aclWithMode, DEFAULT_ACL, inheritAcl, readAccessAcl } from "#fuse/vfs/posix-acl.ts";
+import { faultOf, KernelUser, O_CREAT, O_WRONLY } from "../../../support/kernel-user.ts";
+import { VfsWorld } from "../../../support/vfs-world.ts";
 
 const NOBODY = 0xffff_ffff;
 
@@ -33,5 +35,86 @@ describe("readAccessAcl", () => {
     ["a part of an entry", acl([0x01, 7], [0x04, 5], [0x20, 4]).subarray(0, -1)],
   ])("is undefined for %s", (_, bytes) => {
     expect(readAccessAcl(bytes)).toBeUndefined();
+  });
+});
+
+const NAMED = acl([0x01, 7], [0x02, 7, 1234], [0x04, 5], [0x10, 7], [0x20, 1]);
+const MINIMAL = acl([0x01, 7], [0x04, 5], [0x20, 4]);
+
+describe("aclWithMode", () => {
+  it("moves owner, mask and others, or the group where there is no mask, and no named entry", () => {
+    expect(aclWithMode(NAMED, 0o640)).toEqual(new Uint8Array(acl([0x01, 6], [0x02, 7, 1234], [0x04, 5], [0x10, 4], [0x20, 0])));
+    expect(aclWithMode(MINIMAL, 0o102631)).toEqual(new Uint8Array(acl([0x01, 6], [0x04, 3], [0x20, 1])));
+  });
+
+  it("leaves the given bytes, and what is no ACL", () => {
+    const before = Buffer.from(NAMED);
+    aclWithMode(NAMED, 0);
+    expect(Buffer.from(NAMED).equals(before)).toBe(true);
+    expect(aclWithMode(Buffer.from("value"), 0o644)).toEqual(Buffer.from("value"));
+  });
+});
+
+describe("inheritAcl", () => {
+  it("gives what both the ACL and the wanted mode allow, and the type and special bits", () => {
+    const { mode, acl: inherited } = inheritAcl(NAMED, 0o100666) ?? {};
+    expect(mode?.toString(8)).toBe("100660");
+    expect(inherited).toEqual(new Uint8Array(acl([0x01, 6], [0x02, 7, 1234], [0x04, 5], [0x10, 6], [0x20, 0])));
+    expect(inheritAcl(NAMED, 0o042777)?.mode.toString(8)).toBe("42771");
+  });
+
+  it("gives no ACL where the mode says all", () => {
+    expect(inheritAcl(MINIMAL, 0o100666)).toEqual({ mode: 0o100644, acl: undefined });
+  });
+
+  it("is undefined for what is no ACL", () => {
+    expect(inheritAcl(Buffer.from("value"), 0o644)).toBeUndefined();
+  });
+});
+
+const modeOf = async (user: KernelUser, path: string) => ((await user.stat(path)).mode & 0o7777).toString(8);
+const aclOf = async (user: KernelUser, path: string, name = ACCESS_ACL) => user.fs.getxattr(await user.node(path), name, user.caller);
+
+describe("a mount whose kernel enforces ACLs", () => {
+  it("applies the umask where there is no default ACL, and the default ACL alone where there is one", async () => {
+    await using world = await VfsWorld.open({ options: { acl: true } });
+    const user = new KernelUser(world.fs, { caller: { ...world.user.caller, umask: 0o027 } });
+    await user.mkdir("d", 0o777);
+    await (await user.open("d/before", O_WRONLY | O_CREAT, 0o666)).close();
+    await user.setxattr("d", DEFAULT_ACL, NAMED);
+    await (await user.open("d/after", O_WRONLY | O_CREAT, 0o666)).close();
+    await user.mkdir("d/sub", 0o777);
+    await user.symlink("d/link", "after");
+    expect(await Promise.all(["d", "d/before", "d/after", "d/sub", "d/link"].map((path) => modeOf(user, path)))).toEqual(
+      ["750", "640", "660", "771", "777"], //
+    );
+    expect(Buffer.from(await aclOf(user, "d/sub", DEFAULT_ACL)).equals(NAMED)).toBe(true);
+    expect((await world.store.head("d/after")).metadata["xattr"]).toMatch(/posix_acl_access/);
+    expect((await world.store.head("d/link")).metadata["xattr"]).toBeUndefined();
+    expect(await faultOf(aclOf(user, "d/after", DEFAULT_ACL))).toBe("no_data");
+  });
+
+  it("refuses to make what its ACLs do not fit into, and leaves nothing behind", async () => {
+    await using world = await VfsWorld.open({ options: { acl: true } });
+    const names = Array.from({ length: 100 }, (_, id) => [0x02, 4, id] as const);
+    await world.user.mkdir("d", 0o755);
+    await world.user.setxattr("d", DEFAULT_ACL, acl([0x01, 7], ...names, [0x04, 5], [0x10, 7], [0x20, 1]));
+    expect(await faultOf(world.user.mkdir("d/sub", 0o755))).toBe("no_space");
+    expect(await world.user.readdir("d")).toEqual([]);
+  });
+
+  it("shows an ACL no wider than the mode that is shown, and none where all belongs to a group", async () => {
+    await using world = await VfsWorld.open({ options: { acl: true, umask: 0o077 } });
+    await world.user.writeFile("f", "x");
+    await world.user.setxattr("f", ACCESS_ACL, NAMED);
+    expect(readAccessAcl(await aclOf(world.user, "f"))?.mode.toString(8)).toBe("700");
+    world.fs.showToGroup(77);
+    expect(await faultOf(aclOf(world.user, "f"))).toBe("no_data");
+    const user = new KernelUser(world.fs, { caller: { ...world.user.caller, umask: 0o077 } });
+    await user.mkdir("d", 0o777);
+    await user.setxattr("d", DEFAULT_ACL, NAMED);
+    await (await user.open("d/made", O_WRONLY | O_CREAT, 0o666)).close();
+    expect((await world.store.head("d/made")).metadata).toMatchObject({ mode: String(0o100660), gid: "77" });
+    expect(await faultOf(aclOf(user, "d/made"))).toBe("no_data");
   });
 });
