@@ -44,6 +44,8 @@ export class Directory<Node extends Placed> {
   bigUntil = 0;
   /** The marker object `dir/` as the last listing showed it: null when there was none, undefined when never listed. */
   marker: ListedObject | null | undefined;
+  /** Subdirectories that have Hadoop's mark `name_$folder$`, as far as listings showed. */
+  readonly folderMarks = new Set<string>();
   /** A listing under way, shared by all who need one. */
   listing: Promise<void> | undefined;
   #isWhole = false;

@@ -13,9 +13,24 @@ const KEY_MAX = 1024;
 /** Keys under this name at a bucket's root are the driver's own (ownership mark, probes) and are not shown. */
 export const RESERVED_NAME = ".bucketmount";
 
+/** `NAME_$folder$` is how Hadoop and its kin (EMR, s3n) keep a directory NAME that may be empty. */
+const FOLDER_SUFFIX = "_$folder$";
+
 /** May this part of a key be shown as a file name. What may not (yet) is left out of listings and left alone. */
 export function isShowable(name: string): boolean {
-  return name !== "" && name !== "." && name !== ".." && !name.includes("\0") && Buffer.byteLength(name) <= NAME_MAX;
+  if (name === "" || name === "." || name === ".." || name.includes("\0") || name.endsWith(FOLDER_SUFFIX)) return false;
+  return Buffer.byteLength(name) <= NAME_MAX;
+}
+
+/** The directory that an object of this name stands for, in Hadoop's form. */
+export function folderMarkedBy(name: string): string | undefined {
+  const folder = name.endsWith(FOLDER_SUFFIX) ? name.slice(0, -FOLDER_SUFFIX.length) : "";
+  return isShowable(folder) ? folder : undefined;
+}
+
+/** The key of Hadoop's mark for a directory, by the directory's key without its slash. */
+export function folderMarkKey(key: string): string {
+  return key + FOLDER_SUFFIX;
 }
 
 /** The name's length as Linux has it. A lone surrogate stands for one byte that is not UTF-8, and would count as three. */

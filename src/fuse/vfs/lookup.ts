@@ -13,7 +13,7 @@ import type { VfsContext } from "./context.ts";
 import { Directory, type Listing } from "./directory.ts";
 import { isCopy, isMainPlace, loseName } from "./hard-links.ts";
 import type { Inode, InodeChild, InodeDirectory, Version } from "./inode.ts";
-import { childKey, directoryKey, isShowable, pathKey, RESERVED_NAME } from "./key-names.ts";
+import { childKey, directoryKey, folderMarkedBy, folderMarkKey, isShowable, pathKey, RESERVED_NAME } from "./key-names.ts";
 import { kindOf } from "./mode.ts";
 import { decodeAttributes, decodeXattrs, symlinkTarget } from "./object-metadata.ts";
 import { WalkAhead } from "./walk-ahead.ts";
@@ -132,13 +132,16 @@ export class Lookup {
     const at = clock.now();
     const objects = new Map<string, ListedObject>();
     const prefixes = new Set<string>();
+    const marks = new Set<string>();
     let marker: ListedObject | null = null;
     let continuation: string | undefined;
     do {
       const page = await store.list({ prefix, delimiter: "/", ...(continuation === undefined ? {} : { continuation }) });
       for (const object of page.objects) {
         const name = object.key.slice(prefix.length);
+        const folder = folderMarkedBy(name);
         if (name === "") marker = object;
+        else if (folder !== undefined && !isReserved(inode, folder)) marks.add(folder);
         else if (isShowable(name) && !isReserved(inode, name)) objects.set(name, object);
       }
       for (const below of page.prefixes) {
@@ -148,6 +151,11 @@ export class Lookup {
       continuation = page.next;
     } while (continuation !== undefined && pages === "all");
     const complete = continuation === undefined;
+    if (complete) directory.folderMarks.clear();
+    for (const name of marks) {
+      directory.folderMarks.add(name);
+      prefixes.add(name);
+    }
     const listing: Listing = { since, objects, prefixes, complete, at };
     for (const gone of directory.merge(listing)) loseName(this.#context, gone.inode, { parent: inode, name: gone.name }, "superseded");
     directory.bigUntil = complete && objects.size + prefixes.size <= 1000 ? 0 : clock.now() + BIG_FOR_MS;
@@ -177,7 +185,12 @@ export class Lookup {
     const key = childKey(options.prefix, parent, name);
     const since = directory.changes;
     const [version, below] = await Promise.all([this.#head(key), store.list({ prefix: `${key}/`, maxKeys: 1 })]);
-    const prefix = below.objects.length > 0 || below.prefixes.length > 0;
+    let prefix = below.objects.length > 0 || below.prefixes.length > 0;
+    // A further request for what is not there: only where such marks were seen.
+    if (version === undefined && !prefix && directory.folderMarks.size > 0) {
+      prefix = (await this.#head(folderMarkKey(key))) !== undefined;
+      if (prefix) directory.folderMarks.add(name);
+    }
     if (directory.isNewer(name, since)) return directory.get(name)?.inode;
     if (version === undefined && !prefix) return this.#vanish(parent, name);
     const child = directory.obtain(name);

@@ -11,7 +11,7 @@ import { groupAccess } from "./group-view.ts";
 import { copyTo, loseName } from "./hard-links.ts";
 import type { Inode, InodeDirectory, Place } from "./inode.ts";
 import { attributesOf, attrOf, storedMetadata, touch } from "./inode-attributes.ts";
-import { checkName, childKey, directoryKey, isShowable, pathKey } from "./key-names.ts";
+import { checkName, childKey, directoryKey, folderMarkKey, isShowable, pathKey } from "./key-names.ts";
 import { isReserved, type Lookup } from "./lookup.ts";
 import { kindOf, PERMISSIONS, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "./mode.ts";
 import { METADATA_LIMIT_BYTES, metadataBytes, withTimes } from "./object-metadata.ts";
@@ -284,6 +284,7 @@ export class Names {
       const key = directoryKey(options.prefix, inode);
       await store.delete(key);
       attrs.drop(key);
+      await this.#dropFolderMark(parent, name);
       removeName(directory, inode);
       touch(parent, this.now());
       inodes.detach(inode);
@@ -291,6 +292,21 @@ export class Names {
       done();
     }
     await this.keepParent(parent);
+  }
+
+  /** Before a directory moves: Hadoop's mark for it, which stands beside it, gives way to a marker of our own, which moves with it. */
+  async replaceFolderMark(parent: Inode, inode: Inode): Promise<void> {
+    if (!this.#lookup.directoryOf(parent).folderMarks.has(inode.name)) return;
+    await this.#lookup.ensureAttributes(inode);
+    if (!inode.version) await this.#attributes.putMarker(inode);
+    await this.#dropFolderMark(parent, inode.name);
+  }
+
+  async #dropFolderMark(parent: Inode, name: string): Promise<void> {
+    const { folderMarks } = this.#lookup.directoryOf(parent);
+    if (!folderMarks.has(name)) return;
+    await this.#context.store.delete(folderMarkKey(childKey(this.#context.options.prefix, parent, name)));
+    folderMarks.delete(name);
   }
 
   /** Throws `not_empty` unless bucket and host know of nothing in the directory. */

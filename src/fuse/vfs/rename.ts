@@ -267,6 +267,7 @@ export class Rename {
     const { inode, from, to, oldName, newName } = move;
     const { options, store } = this.#context;
     await this.#flushBelow(inode);
+    await this.#names.replaceFolderMark(from, inode);
     const oldPrefix = `${childKey(options.prefix, from, oldName)}/`;
     const newPrefix = `${childKey(options.prefix, to, newName)}/`;
     const keys = await this.#keysBelow(oldPrefix);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { NodeId } from "#core/brand.ts";
 import { Inode } from "#fuse/vfs/inode.ts";
-import { checkName, childKey, directoryKey, isShowable, pathKey } from "#fuse/vfs/key-names.ts";
+import { checkName, childKey, directoryKey, folderMarkedBy, folderMarkKey, isShowable, pathKey } from "#fuse/vfs/key-names.ts";
 
 const root = new Inode(1 as NodeId, "dir", null, "");
 const directory = new Inode(2 as NodeId, "dir", root, "a");
@@ -42,7 +42,15 @@ describe("checkName", () => {
 
 describe("isShowable", () => {
   it("is false for parts of keys that cannot be file names", () => {
-    expect(["", ".", "..", "a\0b", "x".repeat(256)].filter(isShowable)).toEqual([]);
+    expect(["", ".", "..", "a\0b", "x".repeat(256), "a_$folder$"].filter(isShowable)).toEqual([]);
     expect(["...", ".a", "x".repeat(255), "a b", "\n"].filter(isShowable).length).toBe(5);
+  });
+});
+
+describe("folderMarkedBy", () => {
+  it("is the directory that an object in Hadoop's form stands for", () => {
+    expect(folderMarkedBy("a_$folder$")).toBe("a");
+    expect(folderMarkKey("team/a")).toBe("team/a_$folder$");
+    expect(["_$folder$", "._$folder$", "a_$folder", "a_$folder$x", "a"].map(folderMarkedBy)).toEqual(Array(5).fill(undefined));
   });
 });

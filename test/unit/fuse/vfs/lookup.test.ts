@@ -17,6 +17,71 @@ async function seeded(count: number, given: WorldOptions = {}, listMetadata = fa
   return world;
 }
 
+describe("directories in Hadoop's form, NAME_$folder$", () => {
+  const marked = async (...names: string[]) => {
+    const world = await VfsWorld.open();
+    for (const name of names) world.memory.seed(`${name}_$folder$`, "");
+    return world;
+  };
+
+  it("show as directories, and not as files", async () => {
+    await using world = await marked("empty", "full", "full/sub");
+    world.memory.seed("full/file", "x");
+    expect((await world.user.readdir("")).sort()).toEqual(["empty", "full"]);
+    expect((await world.user.readdir("full")).sort()).toEqual(["file", "sub"]);
+    expect((await world.user.stat("empty")).mode.toString(8)).toBe("40755");
+    expect(await world.user.exists("empty_$folder$")).toBe(false);
+    expect(await faultOf(world.user.writeFile("new_$folder$", "x"))).toBe("bad_argument");
+    expect(await faultOf(world.user.rmdir("full"))).toBe("not_empty");
+  });
+
+  it("go with rmdir", async () => {
+    await using world = await marked("empty");
+    await world.user.rmdir("empty");
+    world.clock.advance(METADATA_TTL_MS);
+    expect([await world.user.readdir(""), world.memory.keys]).toEqual([[], []]);
+  });
+
+  it("move with rename, as directories of ours, with all below", async () => {
+    await using world = await marked("empty", "full", "full/sub");
+    world.memory.seed("full/file", "x");
+    await world.user.rename("empty", "moved");
+    await world.user.rename("full", "there");
+    world.clock.advance(METADATA_TTL_MS);
+    expect((await world.user.readdir("")).sort()).toEqual(["moved", "there"]);
+    expect(world.memory.keys).toEqual(["moved/", "there/", "there/file", "there/sub_$folder$"]);
+  });
+
+  it("are found by name among more entries than a listing has, where one of them was seen", async () => {
+    await using world = await seeded(1100);
+    for (const name of ["a", "zz"]) world.memory.seed(`d/${name}_$folder$`, "");
+    expect((await world.user.stat("d/zz")).mode.toString(8)).toBe("40755");
+    expect(await world.user.exists("d/zy")).toBe(false);
+    await world.user.rmdir("d/zz");
+    expect(await world.user.exists("d/zz")).toBe(false);
+    expect(await world.memory.head("d/zz_$folder$").catch(() => "gone")).toBe("gone");
+  });
+});
+
+describe("what others note in forms of their own", () => {
+  it("plain metadata is no extended attribute, and stays through a change", async () => {
+    await using world = await VfsWorld.open();
+    await world.store.put("f", Buffer.from("x"), { metadata: { md5chksum: "abc", owner: "theirs" } });
+    expect(await world.fs.listxattr(await world.user.node("f"), ALICE)).toEqual([]);
+    await world.user.setxattr("f", "user.md5chksum", "ours");
+    expect((await world.store.head("f")).metadata).toMatchObject({ md5chksum: "abc", owner: "theirs" });
+    expect(await world.user.getxattr("f", "user.md5chksum")).toBe("ours");
+  });
+
+  it("rclone's links are the files that they are: a file's name is its key", async () => {
+    await using world = await VfsWorld.open();
+    world.memory.seed("link", "a file beside it");
+    world.memory.seed("link.rclonelink", "the/target");
+    expect((await world.user.readdir("")).sort()).toEqual(["link", "link.rclonelink"]);
+    expect(await world.user.text("link.rclonelink")).toBe("the/target");
+  });
+});
+
 describe("close-to-open between two hosts", () => {
   for (const passthrough of [false, true]) {
     it(`an open after the TTL sees what was closed elsewhere, as another node${passthrough ? ", in passthrough" : ""}`, async () => {
