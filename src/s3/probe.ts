@@ -21,6 +21,8 @@ export interface StoreAbilities {
   readonly copySourceIfMatch: boolean;
   /** Copy with If-None-Match: * refuses when something stands at the target. */
   readonly copyIfNoneMatch: boolean;
+  /** A part of an upload can be copied, and not when the source has another ETag. */
+  readonly copyPartIfMatch: boolean;
   /** LIST can carry user metadata (MinIO's `metadata=true`). */
   readonly listMetadata: boolean;
 }
@@ -54,13 +56,17 @@ export async function probeStore(store: ObjectStore, prefix: string, options: Pr
   const keys = ["put", "delete", "complete", "copy", "list"].map((name) => base + name);
   try {
     const [putIfNoneMatch, putIfMatch] = await probePut(probe);
-    const [deleteIfMatch, completeIfNoneMatch, [copySourceIfMatch, copyIfNoneMatch], listMetadata] = await Promise.all([
+    const [deleteIfMatch, completeIfNoneMatch, [copySourceIfMatch, copyIfNoneMatch], copyPartIfMatch, listMetadata] = await Promise.all([
       probeDelete(probe),
       probeComplete(probe),
       probeCopy(probe),
+      probeCopyPart(probe),
       listWithMetadata ? probeList(probe, listWithMetadata) : false,
     ]);
-    return { putIfNoneMatch, putIfMatch, deleteIfMatch, completeIfNoneMatch, copySourceIfMatch, copyIfNoneMatch, listMetadata };
+    return {
+      ...{ putIfNoneMatch, putIfMatch, deleteIfMatch, completeIfNoneMatch },
+      ...{ copySourceIfMatch, copyIfNoneMatch, copyPartIfMatch, listMetadata },
+    };
   } finally {
     // A store that cannot delete keeps five tiny objects; that is no reason to fail.
     await Promise.allSettled(keys.map((key) => store.delete(key, { deadlineMs })));
@@ -105,6 +111,15 @@ async function probeCopy({ store, base, call }: Probe): Promise<readonly [boolea
   const sourceIfMatch = await refuses(() => store.copy(source, target, { ...call, sourceIfMatch: OTHER_ETAG }), "stale");
   await store.put(target, BODY, call);
   return [sourceIfMatch, await refuses(() => store.copy(source, target, { ...call, ifNoneMatch: "*" }), "exists")];
+}
+
+async function probeCopyPart({ store, base, call }: Probe): Promise<boolean> {
+  const upload = await store.beginUpload(`${base}part`, { ...call, withCopies: true }).catch(() => undefined);
+  if (upload === undefined) return false;
+  const source = { key: `${base}put`, start: 0, end: BODY.length };
+  const refused = await refuses(() => store.copyPart(upload, 1, { ...source, ifMatch: OTHER_ETAG }, call), "stale");
+  await store.abortUpload(upload, call).catch(() => undefined);
+  return refused;
 }
 
 async function probeList({ store, base, call }: Probe, list: NonNullable<ProbeOptions["listWithMetadata"]>): Promise<boolean> {

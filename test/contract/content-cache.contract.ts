@@ -184,6 +184,52 @@ export function contentCacheContract(name: string, open: (dir: string, limitByte
       });
     });
 
+    describe("surrenderPartial and adoptPartial", () => {
+      test("`surrenderPartial` moves a partial file away and tells its ranges; `adoptPartial` makes it another version's", async () => {
+        const id = version("sparse", 1000);
+        const partial = cache.openPartial(id);
+        await partial.write(100, pattern(50));
+        const path = join(dir, "spooled");
+        expect(cache.surrenderPartial(id, path)).toBeUndefined();
+        partial.close();
+        expect(cache.surrenderPartial(id, path)).toEqual([[100, 150]]);
+        expect(cache.stats()).toMatchObject({ bytes: 0, files: 0 });
+        const empty = cache.openPartial(id);
+        expect(empty.missing(0, 1000)).toEqual([[0, 1000]]);
+        empty.close();
+        const next = version("sparse", 1000, '"next"');
+        expect(cache.adoptPartial(next, path, [[100, 150]])).toBe(true);
+        expect(existsSync(path)).toBe(false);
+        await reopen();
+        const again = cache.openPartial(next);
+        expect(again.missing(0, 1000)).toEqual([
+          [0, 100],
+          [150, 1000],
+        ]);
+        expect(Buffer.compare(await again.read(100, 150), pattern(50))).toBe(0);
+        again.close();
+        expect(cache.stats().files).toBe(1);
+      });
+
+      test("`surrenderPartial` answers undefined when nothing of the version is here", () => {
+        expect(cache.surrenderPartial(version("none", 10), join(dir, "target"))).toBeUndefined();
+        expect(existsSync(join(dir, "target"))).toBe(false);
+      });
+
+      test("`adoptPartial` leaves the file when something of the version is here, and refuses one of another size", async () => {
+        const path = join(dir, "uploaded");
+        writeFileSync(path, "0123456789");
+        const [partly, whole] = [version("partly", 10), version("whole", 10)];
+        const partial = cache.openPartial(partly);
+        expect(cache.adoptPartial(partly, path, [[0, 5]])).toBe(false);
+        partial.close();
+        await keep(whole, pattern(10));
+        expect(cache.adoptPartial(whole, path, [[0, 5]])).toBe(false);
+        expect(() => cache.adoptPartial(version("other", 11), path, [])).toThrow(expect.objectContaining({ fault: "corrupt" }));
+        expect(existsSync(path)).toBe(true);
+      });
+    });
+
     describe("partial files", () => {
       test("`write` makes ranges present; `read` gives exactly them; `missing` names the rest", async () => {
         const id = version("sparse", 1000);

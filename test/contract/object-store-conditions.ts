@@ -57,6 +57,16 @@ export function conditions({ store, traits: { abilities } }: Suite): void {
     expect(await textOf(await store().get("if/target"))).toBe("1");
   });
 
+  holds("copyPartIfMatch")(`\`copyPart\` with ifMatch copies only of that version${why("copyPartIfMatch")}`, async () => {
+    const { etag } = await store().put("if/part-source", Buffer.from("0123456789"));
+    const upload = await store().beginUpload("if/part", { withCopies: true });
+    const source = { key: "if/part-source", start: 2, end: 5 };
+    await fails(store().copyPart(upload, 1, { ...source, ifMatch: NO_ETAG }), "stale");
+    const part = await store().copyPart(upload, 1, { ...source, ifMatch: etag });
+    await store().completeUpload(upload, [part]);
+    expect(await textOf(await store().get("if/part"))).toBe("234");
+  });
+
   it("`get` with ifMatch is stale when the object was replaced", async () => {
     const { etag } = await store().put("if/get", Buffer.from("1"));
     expect(await textOf(await store().get("if/get", { ifMatch: etag }))).toBe("1");

@@ -10,7 +10,7 @@ import { objectStoreContract } from "./object-store.ts";
 
 const ALL: StoreAbilities = {
   ...{ putIfNoneMatch: true, putIfMatch: true, deleteIfMatch: true, completeIfNoneMatch: true },
-  ...{ copySourceIfMatch: true, copyIfNoneMatch: true, listMetadata: true },
+  ...{ copySourceIfMatch: true, copyIfNoneMatch: true, copyPartIfMatch: true, listMetadata: true },
 };
 const NONE = Object.fromEntries(Object.keys(ALL).map((ability) => [ability, false])) as unknown as StoreAbilities;
 
@@ -52,7 +52,7 @@ const TRAITS: Readonly<Record<ServerKind | "memory", StoreTraits>> = {
   },
   moto: {
     ...EXACT,
-    abilities: { ...ALL, copySourceIfMatch: false, copyIfNoneMatch: false, listMetadata: false },
+    abilities: { ...ALL, copySourceIfMatch: false, copyIfNoneMatch: false, copyPartIfMatch: false, listMetadata: false },
     // It answers 500 when an upload is completed that was ended.
     abort: false,
   },

@@ -14,8 +14,8 @@ export class MemoryContentReader implements ContentReader {
   readonly #mostBytes: number;
 
   /** Answers at most `mostBytes` a read. */
-  constructor(content: Uint8Array, mostBytes = Number.POSITIVE_INFINITY) {
-    this.id = { key: "base", etag: '"base"' as Etag, size: content.byteLength };
+  constructor(content: Uint8Array, mostBytes = Number.POSITIVE_INFINITY, id?: ContentId) {
+    this.id = id ?? { key: "base", etag: '"base"' as Etag, size: content.byteLength };
     this.#content = content;
     this.#mostBytes = mostBytes;
   }
@@ -33,6 +33,11 @@ export class MemoryContentReader implements ContentReader {
 
   async fill(): Promise<WholeFile> {
     throw new Error("a dirty file is filled by reads: the whole base must not be on the disk twice");
+  }
+
+  /** Of the same bytes, which is right wherever nothing was changed. */
+  sibling(id: ContentId): MemoryContentReader {
+    return new MemoryContentReader(this.#content, this.#mostBytes, id);
   }
 
   close(): void {

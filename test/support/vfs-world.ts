@@ -235,6 +235,7 @@ export class VfsWorld {
         ...{
           metadataTtlMs: METADATA_TTL_MS,
           fillAtOpenBytes: 64 << 10,
+          trackFromBytes: Number.POSITIVE_INFINITY,
           conflictDir: join(home, "conflicts"),
           durability: "remote" as const,
         },

@@ -74,6 +74,16 @@ export interface ContentCache {
    * backing ids go on meaning it). False when the version is not here whole.
    */
   surrender(id: ContentId, path: string): boolean;
+  /**
+   * Gives a partial file away in the same manner; answers which ranges of it are valid. Undefined, and nothing happens, when nothing of
+   * the version is here, or somebody has it open.
+   */
+  surrenderPartial(id: ContentId, path: string): Range[] | undefined;
+  /**
+   * A sparse file elsewhere on the same disk, of which `ranges` are valid, becomes the partial file of this version, by rename. False, and
+   * it stays where it is, when something of the version is here already.
+   */
+  adoptPartial(id: ContentId, path: string, ranges: Iterable<Range>): boolean;
   /** A version that is no longer the object's: may be deleted at once unless pinned. */
   discard(id: ContentId): void;
   stats(): ContentCacheStats;

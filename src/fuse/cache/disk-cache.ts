@@ -10,16 +10,18 @@
  *
  * Calls are synchronous wherever the disk's metadata is all they touch; nothing here is shared with another process.
  */
-import { closeSync, fstatSync, futimesSync, mkdirSync, openSync, renameSync, rmSync, statSync, unlink } from "node:fs";
-import { dirname, join } from "node:path";
+import { closeSync, existsSync, fstatSync, futimesSync, mkdirSync, openSync, renameSync, rmSync, statSync, unlink } from "node:fs";
+import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { DriverError } from "#core/errors.ts";
+import { type Range, RangeSet } from "#core/ranges.ts";
 import type { ContentCache, ContentCacheStats, ContentId, PartialFile, WholeFile } from "./content-cache.ts";
 import { isMissing, openIfThere, writeFully } from "./descriptor-io.ts";
 import { chooseVictims } from "./eviction.ts";
 import { diskBytes, FileIndex, IndexEntry } from "./file-index.ts";
+import { inFolder } from "./in-folder.ts";
 import { AREAS, contentName, contentPath, recordPath, tempPath } from "./layout.ts";
-import { type PartialHost, SharedPartial } from "./partial-file.ts";
+import { movePartial, type PartialHost, SharedPartial } from "./partial-file.ts";
 import { createPowerLossGuard, type PowerLossGuard } from "./power-loss.ts";
 import { scanCache } from "./scan.ts";
 import { DiskWholeFile, type PinHost } from "./whole-file.ts";
@@ -92,7 +94,7 @@ class DiskContentCache implements ContentCache, PartialHost, PinHost {
       const entry = new IndexEntry(path, 0, Date.now());
       const full = this.#full(path);
       const isDoubtful = this.#guard.isDoubtful;
-      shared = this.#inFolder(full, () => new SharedPartial(this, id, entry, full, isDoubtful));
+      shared = inFolder(full, () => new SharedPartial(this, id, entry, full, isDoubtful));
       this.#partials.set(path, shared);
       this.#index.insert(entry);
     }
@@ -112,12 +114,11 @@ class DiskContentCache implements ContentCache, PartialHost, PinHost {
   }
 
   adopt(id: ContentId, path: string): void {
-    const size = statSync(path).size;
-    if (size !== id.size) throw new DriverError("corrupt", `a file of ${size} bytes cannot be ${id.key}, which has ${id.size}`);
+    checkSize(id, path);
     const name = contentName(id);
     const target = this.#full(contentPath("whole", name));
-    this.#inFolder(target, () => renameSync(path, target));
-    this.#enterWhole(name, size);
+    inFolder(target, () => renameSync(path, target));
+    this.#enterWhole(name, id.size);
     this.#dropPartial(name);
     this.#evictSoon();
   }
@@ -131,6 +132,32 @@ class DiskContentCache implements ContentCache, PartialHost, PinHost {
     const entry = this.#index.get(relative);
     if (entry !== undefined) this.#index.remove(entry);
     this.#forgetFound(relative);
+    return true;
+  }
+
+  surrenderPartial(id: ContentId, path: string): Range[] | undefined {
+    const relative = contentPath("partial", contentName(id));
+    if (this.#partials.has(relative) || !existsSync(recordPath(this.#full(relative)))) return undefined;
+    const file = this.openPartial(id);
+    const partial = this.#partials.get(relative) as SharedPartial;
+    const ranges = partial.ranges.toJSON();
+    if (ranges.length > 0) renameSync(partial.path, path);
+    if (ranges.length > 0) this.#leave(partial);
+    file.close();
+    return ranges.length > 0 ? ranges : undefined;
+  }
+
+  adoptPartial(id: ContentId, path: string, ranges: Iterable<Range>): boolean {
+    checkSize(id, path);
+    const name = contentName(id);
+    const relative = contentPath("partial", name);
+    const target = this.#full(relative);
+    if (existsSync(target) || existsSync(this.#full(contentPath("whole", name)))) return false;
+    const valid = RangeSet.from(ranges);
+    inFolder(target, () => movePartial(path, target, id.size, valid));
+    this.#guard.changed();
+    this.#index.insert(new IndexEntry(relative, diskBytes(valid.size), Date.now()));
+    this.#evictSoon();
     return true;
   }
 
@@ -187,16 +214,22 @@ class DiskContentCache implements ContentCache, PartialHost, PinHost {
     if (partial.moved) return this.#openWhole(partial.id);
     const name = contentName(partial.id);
     const target = this.#full(contentPath("whole", name));
-    this.#inFolder(target, () => renameSync(partial.path, target));
-    partial.moved = true;
-    this.#partials.delete(partial.entry.path);
-    this.#index.remove(partial.entry);
-    rmSync(recordPath(partial.path), { force: true });
+    inFolder(target, () => renameSync(partial.path, target));
+    this.#leave(partial);
     const entry = this.#enterWhole(name, partial.id.size);
     entry.doomed = partial.entry.doomed;
     const file = this.#openWhole(partial.id);
     this.#evictSoon();
     return file;
+  }
+
+  /** The partial file stands elsewhere. */
+  #leave(partial: SharedPartial): void {
+    partial.moved = true;
+    this.#partials.delete(partial.entry.path);
+    this.#index.remove(partial.entry);
+    this.#forgetFound(partial.entry.path);
+    rmSync(recordPath(partial.path), { force: true });
   }
 
   released(partial: SharedPartial, keep: boolean): void {
@@ -260,7 +293,7 @@ class DiskContentCache implements ContentCache, PartialHost, PinHost {
     const fd = openSync(temp, "wx+", 0o600);
     try {
       await writeFully(fd, 0, pieces);
-      this.#inFolder(target, () => renameSync(temp, target));
+      inFolder(target, () => renameSync(temp, target));
       return new DiskWholeFile(this, this.#enterWhole(name, id.size), id, fd, target);
     } catch (error) {
       closeSync(fd);
@@ -370,19 +403,9 @@ class DiskContentCache implements ContentCache, PartialHost, PinHost {
   #temp(name: string): string {
     return tempPath(name, this.#stamp, this.#tempCount++);
   }
+}
 
-  /** Does what makes a file at `path`; the folder of its two digits is made when it is missing. */
-  #inFolder<T>(path: string, make: () => T): T {
-    try {
-      return make();
-    } catch (error) {
-      if (!isMissing(error)) throw DriverError.from(error);
-    }
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    try {
-      return make();
-    } catch (error) {
-      throw DriverError.from(error);
-    }
-  }
+function checkSize(id: ContentId, path: string): void {
+  const { size } = statSync(path);
+  if (size !== id.size) throw new DriverError("corrupt", `a file of ${size} bytes cannot be ${id.key}, which has ${id.size}`);
 }

@@ -139,14 +139,27 @@ export class SharedPartial {
   record(): void {
     if (this.moved || this.entry.doomed) return;
     this.#unrecordedBytes = 0;
-    const path = recordPath(this.path);
-    const unfinished = unfinishedPath(path);
-    try {
-      writeFileSync(unfinished, encodePartialRecord(this.id.size, this.#ranges), { mode: 0o600 });
-      renameSync(unfinished, path);
-    } catch {
-      rmSync(unfinished, { force: true });
-    }
+    writeRecord(this.path, this.id.size, this.#ranges);
+  }
+}
+
+/** Makes the file at `from` the partial one at `path`, of which `ranges` are valid. */
+export function movePartial(from: string, path: string, size: number, ranges: RangeSet): void {
+  // The record of an earlier file of this name must not speak for the new one.
+  rmSync(recordPath(path), { force: true });
+  renameSync(from, path);
+  writeRecord(path, size, ranges);
+}
+
+/** Notes which ranges of the partial file at `path` are valid. What cannot be written leaves the older record. */
+function writeRecord(path: string, size: number, ranges: RangeSet): void {
+  const record = recordPath(path);
+  const unfinished = unfinishedPath(record);
+  try {
+    writeFileSync(unfinished, encodePartialRecord(size, ranges), { mode: 0o600 });
+    renameSync(unfinished, record);
+  } catch {
+    rmSync(unfinished, { force: true });
   }
 }
 

@@ -41,6 +41,8 @@ export { tryLock } from "#fuse/journal/folder-lock.ts";
 const DEVICE_FD = 3;
 /** Files up to this size come to the disk whole when they are opened: one GET, then the kernel reads them itself. */
 const FILL_AT_OPEN_BYTES = 4 << 20;
+/** Sending a file of this size takes half a second at 1 Gbit/s: longer than the engine needs to write most of it for the kernel. */
+const TRACK_FROM_BYTES = 64 << 20;
 /**
  * Bytes on their way to readers. 40 MiB cover 1 GB/s at 40 ms; more costs time, since fresh memory has to be found for it: a cold
  * 512 MiB file took 1.10 s with 128 MiB, 1.03 s with 40, 1.25 s with 24.
@@ -60,6 +62,7 @@ const NO_ABILITIES: StoreAbilities = {
   completeIfNoneMatch: false,
   copySourceIfMatch: false,
   copyIfNoneMatch: false,
+  copyPartIfMatch: false,
   listMetadata: false,
 };
 
@@ -329,6 +332,7 @@ function createContext({ config, hooks, store, abilities, state, channel, troubl
       ...options,
       prefix: config.store.prefix,
       fillAtOpenBytes: FILL_AT_OPEN_BYTES,
+      trackFromBytes: abilities.copyPartIfMatch ? TRACK_FROM_BYTES : Number.POSITIVE_INFINITY,
       conflictDir: join(stateDir, "conflicts"),
       // As much again as the cache may hold.
       unsentLimitBytes: config.cacheSizeBytes,
@@ -338,7 +342,7 @@ function createContext({ config, hooks, store, abilities, state, channel, troubl
     attrs: createAttrCache({ path: join(stateDir, "attrs.db") }),
     contents,
     readers,
-    spool: createSpool({ dir: join(stateDir, "spool"), store }),
+    spool: createSpool({ dir: join(stateDir, "spool"), store, copiesParts: abilities.copyPartIfMatch }),
     kernel: {
       passthrough: channel.features.passthrough,
       registerBacking: (fd) => channel.registerBacking(fd),

@@ -13,6 +13,8 @@ export interface ContentReader {
   read(offset: number, size: number, signal?: AbortSignal): Promise<readonly Uint8Array[]>;
   /** Brings the whole content to the disk and opens it. Concurrent calls share the work. */
   fill(signal?: AbortSignal): Promise<WholeFile>;
+  /** A reader of another version: what this one is asked for goes on there. */
+  sibling(id: ContentId): ContentReader;
   /** Stops read-ahead and lets the cached file go. */
   close(): void;
 }

@@ -163,6 +163,10 @@ class Reader implements ContentReader {
     return file;
   }
 
+  sibling(id: ContentId): ContentReader {
+    return this.#readers.open(id);
+  }
+
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -54,18 +54,19 @@ interface Parts {
   readonly dirty?: DirtyFile;
 }
 
-async function firstParts(context: VfsContext, inode: Inode, intent: OpenIntent): Promise<Parts> {
+/** `isBacking`: a predecessor gave the kernel the file of the cache. */
+async function firstParts(context: VfsContext, inode: Inode, intent: OpenIntent, isBacking = false): Promise<Parts> {
   const { contents, readers, spool, options } = context;
   const version = inode.version;
   if (version === null || version === undefined || intent.truncate) return { dirty: spool.create() };
   const id: ContentId = { key: pathKey(options.prefix, inode), etag: version.etag, size: version.size };
   const cached = contents.openWhole(id);
-  if (cached !== undefined) return intent.write ? { dirty: seize(context, cached) } : { whole: cached };
+  if (cached !== undefined) return intent.write ? { dirty: seize(context, cached, isBacking) } : { whole: cached };
   const reader = readers.open(id);
-  if (id.size > options.fillAtOpenBytes) return intent.write ? { dirty: spool.overlay(reader) } : { reader };
+  if (id.size > options.fillAtOpenBytes) return intent.write ? { dirty: overlay(context, reader) } : { reader };
   try {
     const whole = await reader.fill();
-    return intent.write ? { dirty: seize(context, whole) } : { whole };
+    return intent.write ? { dirty: seize(context, whole, isBacking) } : { whole };
   } finally {
     reader.close();
   }
@@ -74,32 +75,41 @@ async function firstParts(context: VfsContext, inode: Inode, intent: OpenIntent)
 async function refit(context: VfsContext, inode: Inode, open: OpenContent, intent: OpenIntent): Promise<void> {
   if (!intent.write) return;
   if (open.dirty === undefined) {
-    if (open.whole !== undefined) open.dirty = seize(context, open.whole);
+    if (open.whole !== undefined) open.dirty = seize(context, open.whole, open.backingId !== undefined);
     else if (open.reader !== undefined) open.dirty = context.spool.overlay(open.reader);
-    else open.dirty = await seizeUnknown(context, inode);
+    else open.dirty = await seizeUnknown(context, inode, open.backingId !== undefined);
     open.whole = undefined;
     open.reader = undefined;
   }
   if (intent.truncate) await open.dirty.truncate(0);
 }
 
-/** The cache's file becomes a spool file: the same inode of the local disk, now the writer's. */
-function seize({ contents, spool, readers }: VfsContext, whole: WholeFile): DirtyFile {
+/** The cache's file becomes a spool file: the same inode of the local disk, now the writer's. `isBacking`: the kernel has it already. */
+function seize({ contents, spool, readers, options }: VfsContext, whole: WholeFile, isBacking = false): DirtyFile {
+  const { id } = whole;
   const name = spool.freshName();
-  const moved = contents.surrender(whole.id, spool.pathFor(name));
+  const moved = contents.surrender(id, spool.pathFor(name));
   whole.close();
-  return moved ? spool.adopt(name) : spool.overlay(readers.open(whole.id));
+  const isTracked = !isBacking && id.size >= options.trackFromBytes;
+  return moved ? spool.adopt(name, isTracked ? id : undefined) : spool.overlay(readers.open(id));
+}
+
+/** What the cache has of the version becomes a spool file, the rest is fetched when it is needed. */
+function overlay({ contents, spool }: VfsContext, reader: ContentReader): DirtyFile {
+  const name = spool.freshName();
+  const ranges = contents.surrenderPartial(reader.id, spool.pathFor(name));
+  return spool.overlay(reader, ranges && { spool: name, ranges });
 }
 
 /** After a take-over the predecessor's clean backing file is found again through the version, which must not have changed. */
-async function seizeUnknown(context: VfsContext, inode: Inode): Promise<DirtyFile> {
-  const parts = await firstParts(context, inode, { write: true, truncate: false });
+async function seizeUnknown(context: VfsContext, inode: Inode, isBacking: boolean): Promise<DirtyFile> {
+  const parts = await firstParts(context, inode, { write: true, truncate: false }, isBacking);
   return parts.dirty as DirtyFile;
 }
 
 function settle({ kernel }: VfsContext, parts: Parts): OpenContent {
   const { whole, reader, dirty } = parts;
-  const file = dirty?.whole ? dirty : whole;
+  const file = dirty?.isTracked ? undefined : (dirty ?? whole);
   const backingId = kernel.passthrough && file !== undefined ? kernel.registerBacking(file.fd) : undefined;
   return { backingId, whole, reader, dirty, handles: 0, writers: 0, mayBeMapped: false, upload: undefined, sent: [], exclusive: false };
 }
@@ -107,7 +117,7 @@ function settle({ kernel }: VfsContext, parts: Parts): OpenContent {
 /** Content that outlived its last handle, unsent: the kernel may have it again. */
 function rebind({ kernel }: VfsContext, content: OpenContent): void {
   const { whole, dirty } = content;
-  const file = dirty?.whole ? dirty : whole;
+  const file = dirty?.isTracked ? undefined : (dirty ?? whole);
   if (content.backingId !== undefined || file === undefined || !kernel.passthrough) return;
   content.backingId = kernel.registerBacking(file.fd);
 }
@@ -119,6 +129,7 @@ function rebind({ kernel }: VfsContext, content: OpenContent): void {
 export function followVersion({ contents, readers, spool }: VfsContext, inode: Inode, before: ContentId, after: ContentId): void {
   if (before.key === after.key && before.etag === after.etag) return;
   const { content } = inode;
+  content?.dirty?.follow(before, after);
   if (content?.reader !== undefined) {
     const left = content.reader;
     content.reader = readers.open(after);

@@ -30,6 +30,11 @@ export interface VfsOptions extends AttributeDefaults {
   readonly metadataTtlMs: number;
   /** Files up to this size are brought to the disk whole at open, bytes. */
   readonly fillAtOpenBytes: number;
+  /**
+   * Whole cached files of this size and above that are opened for writing are written through the engine, which then knows what the
+   * bucket has already (DirtyFile.isTracked). Smaller ones the kernel writes itself: faster, and then all of the file is sent.
+   */
+  readonly trackFromBytes: number;
   readonly storageClass?: string | undefined;
   /** remote: close(2) waits until the file is in the bucket. local: it is sent soon after; fsync(2) waits. */
   readonly durability: "remote" | "local";

@@ -7,7 +7,7 @@ import { newContent, openContent, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Caller, Opened } from "./filesystem.ts";
 import type { FileHandle, Handles } from "./handles.ts";
-import type { Inode } from "./inode.ts";
+import type { Inode, Version } from "./inode.ts";
 import { pathKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
 import { O_ACCMODE, O_EXCL, O_RDWR, O_TRUNC, wantsWrite } from "./mode.ts";
@@ -194,19 +194,23 @@ export class Files {
   }
 
   #letGo(inode: Inode, content: OpenContent): void {
-    const { contents, state, options } = this.#context;
     content.whole?.close();
     content.reader?.close();
     const { dirty } = content;
     if (dirty === undefined) return;
-    const version = inode.version;
-    if (version && dirty.whole && !inode.detached) {
-      dirty.close();
-      contents.adopt({ key: pathKey(options.prefix, inode), etag: version.etag, size: version.size }, dirty.path);
-    } else {
-      dirty.discard();
-    }
-    state.dropDirty(inode.node);
+    if (inode.version && !inode.detached) this.#giveToCache(inode, inode.version, dirty);
+    dirty.discard();
+    this.#context.state.dropDirty(inode.node);
+  }
+
+  /** What is here of the version, which is in the bucket by now, is the cache's from now on. What it has no use for stays. */
+  #giveToCache(inode: Inode, { etag, size }: Version, dirty: DirtyFile): void {
+    const { contents, options } = this.#context;
+    const id = { key: pathKey(options.prefix, inode), etag, size };
+    const ranges = dirty.extents();
+    dirty.close();
+    if (ranges === null) contents.adopt(id, dirty.path);
+    else contents.adoptPartial(id, dirty.path, ranges);
   }
 
   /** truncate(2) and ftruncate(2). Without an open writer it is as a close: the new size is in the bucket when it returns, or soon. */

@@ -8,7 +8,6 @@
  */
 import { createHash } from "node:crypto";
 import { fstatSync, readSync } from "node:fs";
-import type { Etag } from "#core/brand.ts";
 import { isFault } from "#core/errors.ts";
 import type { SentMark } from "#fuse/journal/state-store.ts";
 import type { ObjectInfo, ObjectStore, UserMetadata } from "#s3/object-store.ts";
@@ -71,11 +70,11 @@ function md5Of(fd: number): string | undefined {
   }
 }
 
-/** The ETag of the present version if it is one of those that were `sent` to `key`. Throws what HEAD throws, but for "not there". */
-export async function findOwnVersion(store: ObjectStore, key: string, sent: readonly SentVersion[]): Promise<Etag | undefined> {
+/** The present version if it is one of those that were `sent` to `key`. Throws what HEAD throws, but for "not there". */
+export async function findOwnVersion(store: ObjectStore, key: string, sent: readonly SentVersion[]): Promise<ObjectInfo | undefined> {
   try {
     const there = await store.head(key);
-    return sent.some((version) => isSame(version, there)) ? there.etag : undefined;
+    return sent.some((version) => isSame(version, there)) ? there : undefined;
   } catch (error) {
     if (isFault(error, "not_found")) return undefined;
     throw error;

@@ -201,7 +201,7 @@ async function replay(context: VfsContext, row: DirtyRow): Promise<void> {
     log.info({ key: row.key }, "a file that was not uploaded before the last end is in the bucket now");
   } catch (error) {
     if (!isFault(error, "stale", "exists", "not_found")) throw notReplayed(row, error);
-    const kept = keepConflict(context, { name: basename(row.key), node: row.node, path: dirty.path });
+    const kept = keepConflict(context, { name: basename(row.key), node: row.node, path: dirty.path, ranges: dirty.extents() });
     log.warn({ key: row.key, kept }, "the object was changed elsewhere since it was written here; this host's data was put aside");
   }
   forget(context, row, dirty);
@@ -237,7 +237,8 @@ async function send({ store, conditions, options }: VfsContext, row: DirtyRow, d
     if (!isFault(error, "stale", "exists")) throw error;
     const own = await findOwnVersion(store, key, sentOf(row, dirty));
     if (own === undefined) throw error;
-    await dirty.upload({ ...target, ifMatch: own });
+    if (base !== null) dirty.follow(base, own);
+    await dirty.upload({ ...target, ifMatch: own.etag });
   }
 }
 

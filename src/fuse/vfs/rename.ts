@@ -154,13 +154,13 @@ export class Rename {
     const oldKey = childKey(options.prefix, from, oldName);
     const newKey = childKey(options.prefix, to, newName);
     if (replaced !== undefined) await this.#files.keepForOpenHandles(replaced);
-    // What a writer has not fetched yet of the version it changes is about to leave its key.
-    await inode.content?.dirty?.fill();
     await this.#lookup.complete(inode);
     const before = inode.version;
     // Of an upload whose answer was lost.
     const isLeft = !before && (await this.#uploads.objectOf(inode, oldKey)) !== undefined;
     if (this.#uploads.isDue(inode)) {
+      // Written to since: a successor could not tell what is taken from the old name's version and what stands under the new name.
+      await inode.content?.dirty?.fill();
       await this.#moveUnsent(move);
     } else if (before) {
       const condition = conditions.copySourceIfMatch ? { sourceIfMatch: before.etag } : {};
@@ -289,18 +289,12 @@ export class Rename {
     if (inode.version && directoryKey(options.prefix, inode) !== "") inode.validatedAt = 0;
   }
 
-  /**
-   * What is dirty below goes to the bucket first, unless nobody waits for it, and what writers have not fetched yet comes from it: its
-   * key is about to change.
-   */
+  /** What is dirty below goes to the bucket first, unless nobody waits for it: its key is about to change. */
   async #flushBelow(directory: Inode): Promise<void> {
     for (const inode of [...this.#context.inodes.all()]) {
       if (!this.#uploads.isDue(inode) && inode.content?.dirty === undefined) continue;
       if (!inode.isWithin(directory)) continue;
-      await inode.lock.run(async () => {
-        await this.#uploads.beforeParentMoves(inode);
-        await inode.content?.dirty?.fill();
-      });
+      await inode.lock.run(() => this.#uploads.beforeParentMoves(inode));
     }
   }
 

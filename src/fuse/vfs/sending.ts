@@ -114,7 +114,8 @@ export class Sender {
       if (!isFault(error, "stale", "exists")) throw error;
       const own = await findOwnVersion(store, target.key, content.sent);
       if (own === undefined) throw error;
-      return dirty.upload({ ...target, ifMatch: own });
+      if (inode.version) dirty.follow({ key: target.key, etag: inode.version.etag }, own);
+      return dirty.upload({ ...target, ifMatch: own.etag });
     }
   }
 
@@ -201,7 +202,7 @@ export class Sender {
   /** Copies the writer's data where nobody loses it, and gives the error that tells the writer. */
   putAside(inode: Inode, cause?: DriverError): DriverError {
     const { name, node, content } = inode;
-    const kept = keepConflict(this.#context, { name, node, path: content?.dirty?.path ?? "" });
+    const kept = keepConflict(this.#context, { name, node, path: content?.dirty?.path ?? "", ranges: content?.dirty?.extents() });
     inode.content?.dirty?.markClean();
     this.#context.log.warn(
       { name: inode.name, kept, ...(cause === undefined ? {} : { error: cause }) },

@@ -154,7 +154,7 @@ export class Uploads {
     const { content, version } = inode;
     const sent = content?.sent ?? [];
     const own = sent.length === 0 ? undefined : await findOwnVersion(this.#context.store, key, sent);
-    return own ?? content?.dirty?.leftAt(key) ?? version?.etag;
+    return own?.etag ?? content?.dirty?.leftAt(key) ?? version?.etag;
   }
 
   /** The file is gone: nothing of it is sent, and its local content goes when nobody has it open. Not under its lock. */

@@ -9,8 +9,11 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
 import { DriverError } from "#core/errors.ts";
+import type { Range } from "#core/ranges.ts";
+import type { ContentId } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
+import { BaseContent } from "./base-content.ts";
 import type { DirtyFile } from "./dirty-file.ts";
 import { EarlyParts, type EarlyPartsOptions, type Truce } from "./early-parts.ts";
 import { Extents } from "./extents.ts";
@@ -68,15 +71,17 @@ class FolderSpool implements Spool {
     return `${this.#prefix}-${this.#count.toString(36)}`;
   }
 
-  adopt(spool: string): DirtyFile {
-    const file = this.#open("r+", spool);
+  adopt(spool: string, tracked?: ContentId): DirtyFile {
+    const base = tracked && new BaseContent(tracked, new Extents(tracked.size, [[0, tracked.size]], []));
+    const file = this.#open("r+", spool, { base });
     file.markClean();
     return file;
   }
 
-  overlay(base: ContentReader): DirtyFile {
-    const { size } = base.id;
-    const file = this.#open("wx+", this.freshName(), { missing: { base, extents: new Extents(size) } }, size);
+  overlay(reader: ContentReader, held?: { readonly spool: string; readonly ranges: Iterable<Range> }): DirtyFile {
+    const { id } = reader;
+    const base = new BaseContent(id, new Extents(id.size, held?.ranges, []), reader);
+    const file = held === undefined ? this.#open("wx+", this.freshName(), { base }, id.size) : this.#open("r+", held.spool, { base });
     file.markClean();
     return file;
   }
@@ -91,7 +96,7 @@ class FolderSpool implements Spool {
     const extents = new Extents(base.id.size, row.extents);
     // The row may be older than a cut, but the file's size tells of it.
     extents.truncated(this.#sizeOf(row.spool));
-    return this.#open("r+", row.spool, { missing: { base, extents }, leftUpload: row.upload });
+    return this.#open("r+", row.spool, { base: new BaseContent(base.id, extents, base), leftUpload: row.upload });
   }
 
   orphans(rows: Iterable<DirtyRow>): readonly string[] {
@@ -124,7 +129,7 @@ class FolderSpool implements Spool {
   #open(
     flags: "wx+" | "r+",
     spool: string,
-    about: Pick<SpoolFileParts, "missing" | "leftUpload" | "startEarlyParts"> = {},
+    about: Pick<SpoolFileParts, "base" | "leftUpload" | "startEarlyParts"> = {},
     size = 0,
   ): SpoolFile {
     const path = this.pathFor(spool);

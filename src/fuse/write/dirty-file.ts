@@ -3,10 +3,12 @@
  *
  * The kernel may write to the spool file directly (passthrough), so what is dirty is found by looking at the file, not by
  * counting write calls: `changed()` compares size, mtime and ctime with those at the last upload.
- * Content that was not written here comes from the *base* version, on demand (`extents`), or is all there from the start.
+ * Content that was not written here comes from the *base* version, on demand (`extents`), or is all there from the start. A version
+ * that an upload stored is the base from then on.
  */
 import type { Etag } from "#core/brand.ts";
 import type { Timespec } from "#core/clock.ts";
+import type { ContentId } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ObjectHeaders, PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
 
@@ -52,8 +54,13 @@ export interface DirtyFile {
   readonly path: string;
   /** The spool file's name in its folder, for the state store. */
   readonly spool: string;
-  /** All bytes are local: the file may be a kernel backing file. */
+  /** All bytes are local. */
   readonly whole: boolean;
+  /**
+   * Every write must come through `write`, since it is noted what differs from the version in the bucket: the file cannot be a kernel
+   * backing file. Without this it can.
+   */
+  readonly isTracked: boolean;
   /** Ranges valid locally, or null when whole: what the state store keeps. */
   extents(): readonly (readonly [start: number, end: number])[] | null;
   /** From fstat(2) of the spool file: true while the kernel writes to it as well. Synchronous. */
@@ -65,12 +72,15 @@ export interface DirtyFile {
   setTimes(atime: Timespec, mtime: Timespec): void;
   /** Brings in everything that is still only in the base version. */
   fill(signal?: AbortSignal): Promise<void>;
+  /** The bytes of version `before` stand in the bucket as `after`, unless they were changed here: if that was the base, this is. */
+  follow(before: Pick<ContentId, "key" | "etag">, after: ContentId): void;
   /** True when the content differs from what was last uploaded or adopted. A doubtful case is true. */
   changed(): boolean;
   /** Regards the present content as uploaded: after adopting a clean file. */
   markClean(): void;
   /**
-   * Uploads the present content: one PUT, or parts in parallel from `multipartFrom` bytes on. Everything written before the call is
+   * Uploads the present content: one PUT, or parts in parallel from `multipartFrom` bytes on, those that are as in the base copied
+   * inside the store where it can do that. Everything written before the call is
    * in the object. If the file changed while it was being sent, it is sent again before this resolves, so the object never is a mix.
    * After it `changed()` is false, unless the file is written to all the time: then a copy of one moment was sent.
    * Conditions of the target hold against what stood in the bucket before the call, also when it is sent more than once, and when an

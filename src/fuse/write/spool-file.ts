@@ -1,45 +1,47 @@
 /**
  * `SpoolFile`: the `DirtyFile` on disk.
  *
- * While the file is not whole, everything that writes to it goes through here, and synchronously: so a piece that arrives from the
- * base can be fitted around what was written since it was asked for. Once whole, the kernel may write to it directly.
+ * While the file has a base (base-content.ts), everything that writes to it goes through here, so that what differs from the base is
+ * known; and as long as it is not whole synchronously: so a piece that arrives from the base can be fitted around what was written since
+ * it was asked for. A file without a base the kernel may write to directly.
  *
- * Small reads and writes are synchronous: measured 1.4 and 3.6 us for 4 KiB against 46 and 71 through Node's thread pool. Large ones
- * go through the pool, where copying them, or waiting for the disk, does not hold up other requests.
+ * An upload sends the parts that were changed, filled up from the base, and has the store copy the others from the base. Where that
+ * cannot be, the file is made whole first and sent.
  */
 import fs from "node:fs";
 import { promisify } from "node:util";
 import type { Etag } from "#core/brand.ts";
 import type { Timespec } from "#core/clock.ts";
-import { DriverError } from "#core/errors.ts";
+import { DriverError, isFault } from "#core/errors.ts";
 import { Mutex } from "#core/mutex.ts";
 import { SingleFlight } from "#core/single-flight.ts";
+import type { ContentId } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
-import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { PutResult } from "#s3/object-store.ts";
+import type { BaseContent } from "./base-content.ts";
 import { ContentWatch, type FileStat, type Moment } from "./content-watch.ts";
 import type { AheadTarget, DirtyFile, UploadResult, UploadTarget } from "./dirty-file.ts";
 import type { EarlyParts, EarlyPartsParts } from "./early-parts.ts";
-import type { Extents } from "./extents.ts";
+import type { Piece } from "./extents.ts";
+import { AT_ONCE_BYTES, readLocal, syncFolder, writeAtOnce, writeLarge } from "./local-io.ts";
+import type { Part } from "./part-plan.ts";
 import { replacing, uploadSteadily } from "./steady-upload.ts";
-import type { Uploader } from "./uploader.ts";
+import type { Reuse, Uploader } from "./uploader.ts";
 
-const read = promisify(fs.read);
-const write = promisify(fs.write);
 const fdatasync = promisify(fs.fdatasync);
 
-/** Up to here a read or write is done at once. */
-const AT_ONCE_BYTES = 128 << 10;
-/** One read of the base while filling: bounds memory; the reader reads ahead. */
+/** One read of the base while filling all: bounds memory; the reader reads ahead. */
 const FILL_BYTES = 1 << 20;
+/** One read of the base while filling up a part: a single GET, and nothing ahead. */
+const FILL_PART_BYTES = 8 << 20;
 
 export interface SpoolFileParts {
   readonly fd: number;
   readonly path: string;
   readonly spool: string;
   readonly uploader: Uploader;
-  /** What the file does not have itself; undefined when it is whole. */
-  readonly missing?: { readonly extents: Extents; readonly base: ContentReader } | undefined;
+  /** The version that the file was made from, if what differs from it is known. */
+  readonly base?: BaseContent | undefined;
   /** A dead predecessor's multipart upload: abandoned before the next one. */
   readonly leftUpload?: DirtyRow["upload"];
   /** Given for new files, where parts may be sent ahead. */
@@ -64,7 +66,7 @@ export class SpoolFile implements DirtyFile {
   readonly #startEarlyParts: StartEarlyParts | undefined;
   // Mutable
   #early: EarlyParts | undefined;
-  #missing: SpoolFileParts["missing"];
+  #base: BaseContent | undefined;
   /** The content that is in the bucket; undefined: surely another one. */
   #clean: Moment | undefined;
   #leftUpload: DirtyRow["upload"];
@@ -76,24 +78,28 @@ export class SpoolFile implements DirtyFile {
   #users = 0;
   #closed = false;
 
-  constructor({ fd, path, spool, uploader, missing, leftUpload, startEarlyParts }: SpoolFileParts) {
+  constructor({ fd, path, spool, uploader, base, leftUpload, startEarlyParts }: SpoolFileParts) {
     this.fd = fd;
     this.path = path;
     this.spool = spool;
     this.#uploader = uploader;
     this.#watch = new ContentWatch(fd);
-    this.#missing = missing;
+    this.#base = base;
     this.#leftUpload = leftUpload;
     this.#startEarlyParts = startEarlyParts;
-    this.#forgetBaseIfWhole();
+    this.#forgetBaseIfReplaced();
   }
 
   get whole(): boolean {
-    return this.#missing === undefined;
+    return this.#base?.whole ?? true;
+  }
+
+  get isTracked(): boolean {
+    return this.#base !== undefined;
   }
 
   extents(): readonly (readonly [start: number, end: number])[] | null {
-    return this.#missing?.extents.ranges() ?? null;
+    return this.#base === undefined || this.#base.whole ? null : this.#base.ranges();
   }
 
   stat(): FileStat {
@@ -105,25 +111,21 @@ export class SpoolFile implements DirtyFile {
     return this.#using(async () => {
       const end = Math.min(offset + size, this.#watch.stat().size);
       if (offset >= end) return [];
-      const missing = this.#missing;
-      if (missing === undefined) return [await this.#readLocal(offset, end)];
-      const pieces = missing.extents
-        .pieces(offset, end)
-        .map(async ({ from, start, end }) =>
-          from === "spool" ? [await this.#readLocal(start, end)] : readBase(missing.base, start, end, signal),
-        );
-      return (await Promise.all(pieces)).flat();
+      const base = this.#base;
+      if (base === undefined || base.whole) return [await readLocal(this.fd, offset, end)];
+      return (await Promise.all(base.pieces(offset, end).map((piece) => this.#readPiece(base, piece, signal)))).flat();
     });
   }
 
   write(offset: number, data: Uint8Array): Promise<number> {
     return this.#using(async () => {
       this.#setClean(undefined);
-      const missing = this.#missing;
-      if (missing === undefined && data.byteLength > AT_ONCE_BYTES) return this.#writeLarge(offset, data);
-      const count = this.#writeAtOnce(offset, data);
-      missing?.extents.written(offset, offset + count);
-      this.#forgetBaseIfWhole();
+      const isLarge = this.whole && data.byteLength > AT_ONCE_BYTES;
+      // Before the first byte and after the last: an upload may begin in between.
+      if (isLarge) this.#base?.written(offset, offset + data.byteLength);
+      const count = isLarge ? await writeLarge(this.fd, offset, data) : writeAtOnce(this.fd, offset, data);
+      this.#base?.written(offset, offset + count);
+      this.#forgetBaseIfReplaced();
       return count;
     });
   }
@@ -136,8 +138,8 @@ export class SpoolFile implements DirtyFile {
       } catch (thrown) {
         throw DriverError.from(thrown);
       }
-      this.#missing?.extents.truncated(size);
-      this.#forgetBaseIfWhole();
+      this.#base?.truncated(size);
+      this.#forgetBaseIfReplaced();
       this.#early?.truncated(size);
     });
   }
@@ -148,8 +150,13 @@ export class SpoolFile implements DirtyFile {
   }
 
   fill(signal?: AbortSignal): Promise<void> {
-    if (this.#missing === undefined) return Promise.resolve();
+    if (this.whole) return Promise.resolve();
     return this.#fills.run("fill", () => this.#using(() => this.#fill()), signal);
+  }
+
+  follow(before: Pick<ContentId, "key" | "etag">, { key, etag, size }: ContentId): void {
+    const base = this.#base;
+    if (base?.id.key === before.key && base.id.etag === before.etag) base.follow({ key, etag, size });
   }
 
   changed(): boolean {
@@ -197,7 +204,7 @@ export class SpoolFile implements DirtyFile {
     if (this.#closed) return;
     this.#closed = true;
     this.#early?.end();
-    this.#missing?.base.close();
+    this.#base?.close();
     if (this.#users === 0) fs.closeSync(this.fd);
   }
 
@@ -207,12 +214,15 @@ export class SpoolFile implements DirtyFile {
   }
 
   async #upload(target: UploadTarget): Promise<UploadResult> {
-    await this.fill(target.signal);
     if (this.#leftUpload !== undefined) await this.#uploader.abandon(this.#leftUpload);
     this.#leftUpload = undefined;
     this.#early?.pause();
     try {
-      return await this.#uploadSteadily(target);
+      return await this.#uploadSteadily(target).catch((thrown: unknown) => {
+        // The store copies no parts after all: the uploader knows now, and sends everything.
+        if (this.#base === undefined || !isFault(thrown, "unsupported")) throw thrown;
+        return this.#uploadSteadily(target);
+      });
     } finally {
       this.#early?.resume();
     }
@@ -226,14 +236,30 @@ export class SpoolFile implements DirtyFile {
       uploader: this.#uploader,
       ahead: this.#early,
       target: this.#afterUnreported(target),
+      prepare: (size) => this.#prepare(size, target.signal),
       copyPath: `${this.path}.copy`,
-      onSent: (etag) => {
+      onSent: (etag, size) => {
         this.#unreported = { target, etag };
+        this.#base?.stored({ key: target.key, etag, size });
       },
     });
     this.#unreported = undefined;
     this.#setClean(moment);
     return result;
+  }
+
+  /** Begins an upload of `size` bytes: what its parts need is local after this. Answers which parts the store shall copy; undefined: none. */
+  async #prepare(size: number, signal: AbortSignal | undefined): Promise<Reuse | undefined> {
+    const base = this.#base;
+    if (base === undefined) return undefined;
+    base.begin();
+    const parts = this.#uploader.planReuse(size, base.changes(size));
+    if (parts === undefined) {
+      await this.fill(signal);
+      return undefined;
+    }
+    for (const part of parts) if (part.from === "spool") await this.#fillPart(part);
+    return { source: base.id, parts };
   }
 
   /** The caller still asks for the version that stood before our own unreported one. */
@@ -251,73 +277,57 @@ export class SpoolFile implements DirtyFile {
 
   async #fill(): Promise<void> {
     for (;;) {
-      const missing = this.#missing;
-      const [gap] = missing?.extents.missing(0, this.#watch.stat().size) ?? [];
-      if (missing === undefined || gap === undefined) return;
-      const [start, gapEnd] = gap;
-      const end = Math.min(gapEnd, start + FILL_BYTES);
-      const data = Buffer.concat(await readBase(missing.base, start, end, undefined));
-      if (this.#closed) throw new DriverError("interrupted", "the file was closed while its content was fetched");
-      // What was written, or cut off, meanwhile is no longer missing.
-      for (const [from, to] of missing.extents.missing(start, end))
-        this.#takeFromBase(missing.extents, from, data.subarray(from - start, to - start));
-      this.#forgetBaseIfWhole();
+      const [gap] = this.#base?.missing(0, this.#watch.stat().size) ?? [];
+      if (gap === undefined) return;
+      const [start, end] = gap;
+      await this.#fillPiece(start, Math.min(end, start + FILL_BYTES));
     }
   }
 
-  #takeFromBase(extents: Extents, offset: number, data: Uint8Array): void {
-    let count = 0;
-    this.#watch.unnoticed(() => {
-      count = this.#writeAtOnce(offset, data);
+  /** In one piece, though some of it is here: that is one request, and nothing of the next part is read ahead. */
+  async #fillPart({ start, end }: Part): Promise<void> {
+    for (;;) {
+      const gaps = this.#base?.missing(start, Math.min(end, this.#watch.stat().size)) ?? [];
+      const [from, to] = [gaps[0]?.[0], gaps.at(-1)?.[1]];
+      if (from === undefined || to === undefined) return;
+      await this.#fillPiece(from, Math.min(to, from + FILL_PART_BYTES));
+    }
+  }
+
+  async #fillPiece(start: number, end: number): Promise<void> {
+    const base = this.#base as BaseContent;
+    const data = await base.read(start, end).then(Buffer.concat, (thrown: unknown) => {
+      if (base.missing(start, end).length > 0) throw thrown;
+      return Buffer.alloc(0);
     });
-    extents.written(offset, offset + count);
-  }
-
-  #forgetBaseIfWhole(): void {
-    if (!this.#missing?.extents.whole) return;
-    this.#missing.base.close();
-    this.#missing = undefined;
-  }
-
-  /** As write(2): the bytes written, fewer than given only when the disk is full; throws when not even one was. */
-  #writeAtOnce(offset: number, data: Uint8Array): number {
-    let done = 0;
-    try {
-      while (done < data.byteLength) done += fs.writeSync(this.fd, data, done, data.byteLength - done, offset + done);
-    } catch (thrown) {
-      if (done === 0) throw DriverError.from(thrown);
+    if (this.#closed) throw new DriverError("interrupted", "the file was closed while its content was fetched");
+    // What was written, or cut off, meanwhile is no longer missing.
+    for (const [from, to] of base.missing(start, end)) {
+      let count = 0;
+      this.#watch.unnoticed(() => {
+        count = writeAtOnce(this.fd, from, data.subarray(from - start, to - start));
+      });
+      base.filled(from, from + count);
     }
-    return done;
   }
 
-  async #writeLarge(offset: number, data: Uint8Array): Promise<number> {
-    let done = 0;
+  /** A piece of the file. An upload of ours may replace the base this moment: then the same bytes are in the version that it stored. */
+  async #readPiece(base: BaseContent, { from, start, end }: Piece, signal: AbortSignal | undefined): Promise<readonly Uint8Array[]> {
+    if (from === "spool") return [await readLocal(this.fd, start, end)];
+    const before = base.id;
     try {
-      while (done < data.byteLength) done += (await write(this.fd, data, done, data.byteLength - done, offset + done)).bytesWritten;
+      return await base.read(start, end, signal);
     } catch (thrown) {
-      if (done === 0) throw DriverError.from(thrown);
+      if (this.#uploads.busy && isFault(thrown, "stale", "not_found")) await this.#uploads.run(() => undefined);
+      if (base.id === before && base.missing(start, end).length > 0) throw thrown;
+      return (await Promise.all(base.pieces(start, end).map((piece) => this.#readPiece(base, piece, signal)))).flat();
     }
-    return done;
   }
 
-  /** Bytes of the spool file; fewer when it was cut meanwhile. */
-  async #readLocal(start: number, end: number): Promise<Uint8Array> {
-    const bytes = Buffer.allocUnsafe(end - start);
-    let done = 0;
-    try {
-      while (done < bytes.byteLength) {
-        const rest = bytes.byteLength - done;
-        const count =
-          rest <= AT_ONCE_BYTES
-            ? fs.readSync(this.fd, bytes, done, rest, start + done)
-            : (await read(this.fd, bytes, done, rest, start + done)).bytesRead;
-        if (count === 0) break;
-        done += count;
-      }
-    } catch (thrown) {
-      throw DriverError.from(thrown);
-    }
-    return bytes.subarray(0, done);
+  #forgetBaseIfReplaced(): void {
+    if (!this.#base?.isReplaced) return;
+    this.#base.close();
+    this.#base = undefined;
   }
 
   /** The descriptor's number may mean another file after the close. */
@@ -335,29 +345,5 @@ export class SpoolFile implements DirtyFile {
       this.#users -= 1;
       if (this.#closed && this.#users === 0) fs.closeSync(this.fd);
     }
-  }
-}
-
-/** Exactly the bytes [start, end) of the base. */
-async function readBase(base: ContentReader, start: number, end: number, signal: AbortSignal | undefined): Promise<readonly Uint8Array[]> {
-  const pieces: Uint8Array[] = [];
-  for (let at = start; at < end; ) {
-    const more = await base.read(at, end - at, signal);
-    const count = more.reduce((sum, piece) => sum + piece.byteLength, 0);
-    if (count === 0)
-      throw new DriverError("corrupt", `the base version ends at byte ${at}, before ${base.id.size}`, { context: { key: base.id.key } });
-    // They are lent, and what becomes of them here takes turns of the event loop.
-    pieces.push(...more.map((piece) => piece.slice()));
-    at += count;
-  }
-  return pieces;
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await fs.promises.open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

@@ -2,6 +2,8 @@
  * `Spool`: the folder of spool files of one mount.
  */
 
+import type { Range } from "#core/ranges.ts";
+import type { ContentId } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ContentReader } from "#fuse/read/content-reader.ts";
 import type { DirtyFile } from "./dirty-file.ts";
@@ -13,10 +15,16 @@ export interface Spool {
   pathFor(spool: string): string;
   /** A new spool file name that is not in use. */
   freshName(): string;
-  /** A spool file that holds a whole clean content (moved here): clean until it is written to. */
-  adopt(spool: string): DirtyFile;
-  /** A sparse file of the base version's size, nothing local yet; `base` is read on demand and closed with the file. */
-  overlay(base: ContentReader): DirtyFile;
+  /**
+   * A spool file that holds a whole clean content (moved here): clean until it is written to. `tracked`: the version that it is; what
+   * differs from that will be known.
+   */
+  adopt(spool: string, tracked?: ContentId): DirtyFile;
+  /**
+   * A sparse file of the base version's size; `base` is read on demand and closed with the file. `held`: a spool file that has some of it
+   * already (moved here); default: a new one, nothing local yet.
+   */
+  overlay(base: ContentReader, held?: { readonly spool: string; readonly ranges: Iterable<Range> }): DirtyFile;
   /** After a crash: the spool file of a row. `base` is needed when the row has extents. Dirty. */
   recover(row: DirtyRow, base: ContentReader | undefined): DirtyFile;
   /** Spool files on disk that no row names: left by a crash before the row was put. Their paths; nothing is deleted. */

@@ -12,7 +12,7 @@ import { DriverError, isFault } from "#core/errors.ts";
 import type { AheadSource } from "./begun-upload.ts";
 import type { ContentWatch, Moment } from "./content-watch.ts";
 import type { UploadResult, UploadTarget } from "./dirty-file.ts";
-import type { Uploader } from "./uploader.ts";
+import type { Reuse, Uploader } from "./uploader.ts";
 
 export interface SteadyUpload {
   readonly fd: number;
@@ -21,10 +21,15 @@ export interface SteadyUpload {
   /** Parts that were sent while the file was written: used by the first try, which verifies them. */
   readonly ahead?: AheadSource | undefined;
   readonly target: UploadTarget;
+  /**
+   * Called when an upload of `size` bytes begins, right after its moment: makes local what the parts to send need, and answers which
+   * parts are not needed. Undefined: the file is whole.
+   */
+  readonly prepare?: (size: number) => Promise<Reuse | undefined>;
   /** Where the copy aside may stand while it is made. */
   readonly copyPath: string;
   /** Told of each version that reached the bucket: the next one must replace exactly that. */
-  readonly onSent: (etag: Etag) => void;
+  readonly onSent: (etag: Etag, size: number) => void;
 }
 
 export interface SteadyResult extends UploadResult {
@@ -51,12 +56,14 @@ export async function uploadSteadily(job: SteadyUpload): Promise<SteadyResult> {
 }
 
 /** Sends the file as it stands. Undefined when it became shorter meanwhile: then nothing was stored. */
-async function sendOnce({ fd, watch, uploader, ahead, onSent }: SteadyUpload, target: UploadTarget): Promise<SteadyResult | undefined> {
+async function sendOnce(job: SteadyUpload, target: UploadTarget): Promise<SteadyResult | undefined> {
+  const { fd, watch, uploader, ahead, prepare, onSent } = job;
   const moment = watch.moment();
   try {
+    const reuse = await prepare?.(moment.size);
     if (target.mayBeMapped) await writeBack(fd);
-    const put = await uploader.upload({ fd, size: moment.size }, target, ahead);
-    onSent(put.etag);
+    const put = await uploader.upload({ fd, size: moment.size, reuse }, target, ahead);
+    onSent(put.etag, moment.size);
     return { ...put, size: moment.size, mtime: moment.mtime, moment: stillHolding(watch, moment) };
   } catch (thrown) {
     // Cut meanwhile, though it may be as long as before again.
@@ -69,11 +76,11 @@ async function sendOnce({ fd, watch, uploader, ahead, onSent }: SteadyUpload, ta
 
 async function sendCopy(job: SteadyUpload, target: UploadTarget): Promise<SteadyResult> {
   const { watch, uploader, onSent } = job;
-  const { fd, moment } = await copyAside(job);
+  const { fd, moment, reuse } = await copyAside(job);
   try {
-    const put = await uploader.upload({ fd, size: fs.fstatSync(fd).size }, target);
-    onSent(put.etag);
     const { size } = fs.fstatSync(fd);
+    const put = await uploader.upload({ fd, size, reuse }, target);
+    onSent(put.etag, size);
     return { ...put, size, mtime: moment.mtime, moment: stillHolding(watch, moment) };
   } catch (thrown) {
     watch.release(moment);
@@ -90,13 +97,16 @@ function stillHolding(watch: ContentWatch, moment: Moment): Moment | undefined {
 }
 
 /** A copy of the file, open and already without a name, and the moment it shows. */
-async function copyAside({ fd, watch, copyPath, target }: SteadyUpload): Promise<{ fd: number; moment: Moment }> {
+async function copyAside(job: SteadyUpload): Promise<{ fd: number; moment: Moment; reuse: Reuse | undefined }> {
+  const { fd, watch, copyPath, target, prepare } = job;
   for (let attempt = 1; ; attempt += 1) {
     const moment = watch.moment();
     try {
+      const reuse = await prepare?.(moment.size);
       if (target.mayBeMapped) await writeBack(fd);
-      await copyContent(fd, copyPath, moment.size);
-      if (attempt === COPY_TRIES || watch.holds(moment)) return { fd: fs.openSync(copyPath, "r"), moment };
+      await copyContent(fd, copyPath, moment.size, reuse);
+      const isWhole = reuse === undefined || fs.fstatSync(fd).size >= moment.size;
+      if ((attempt >= COPY_TRIES && isWhole) || watch.holds(moment)) return { fd: fs.openSync(copyPath, "r"), moment, reuse };
       watch.release(moment);
     } catch (thrown) {
       watch.release(moment);
@@ -108,27 +118,36 @@ async function copyAside({ fd, watch, copyPath, target }: SteadyUpload): Promise
 }
 
 /**
- * Copies the first `size` bytes, or what the file has of them: as a reflink where the disk has such. Not by copyFile's own loop, which
- * never ends when the file is cut while it is being copied (libuv waits for the bytes that are gone).
+ * Copies the first `size` bytes, or what the file has of them; of parts that are not sent nothing. As a reflink where the disk has such. Not
+ * by copyFile's own loop, which never ends when the file is cut while it is being copied (libuv waits for the bytes that are gone).
  */
-async function copyContent(fd: number, path: string, size: number): Promise<void> {
+async function copyContent(fd: number, path: string, size: number, reuse: Reuse | undefined): Promise<void> {
   // Through /proc, since the spool file may have been renamed or removed.
   const isCloned = await fs.promises.copyFile(`/proc/self/fd/${fd}`, path, fs.constants.COPYFILE_FICLONE_FORCE).then(
     () => true,
     () => false,
   );
-  if (isCloned) return;
-  const copy = await fs.promises.open(path, "w", 0o600);
+  const copy = await fs.promises.open(path, isCloned ? "r+" : "w", 0o600);
   try {
-    const chunk = Buffer.allocUnsafe(Math.min(size, COPY_BYTES));
-    for (let at = 0; at < size; ) {
-      const { bytesRead } = await read(fd, chunk, 0, Math.min(chunk.length, size - at), at);
-      if (bytesRead === 0) return;
-      await copy.writeFile(chunk.subarray(0, bytesRead));
-      at += bytesRead;
-    }
+    // Parts were planned for exactly this size.
+    if (reuse !== undefined) await copy.truncate(size);
+    if (isCloned) return;
+    const sent = reuse?.parts.filter(({ from }) => from === "spool") ?? [{ start: 0, end: size }];
+    for (const { start, end } of sent) await copyRange(fd, copy, start, end);
   } finally {
     await copy.close();
+  }
+}
+
+/** Copies [start, end), or what the file has of it. */
+async function copyRange(fd: number, copy: fs.promises.FileHandle, start: number, end: number): Promise<void> {
+  const chunk = Buffer.allocUnsafe(Math.min(end - start, COPY_BYTES));
+  for (let at = start; at < end; ) {
+    const { bytesRead } = await read(fd, chunk, 0, Math.min(chunk.length, end - at), at);
+    if (bytesRead === 0) return;
+    let done = 0;
+    while (done < bytesRead) done += (await copy.write(chunk, done, bytesRead - done, at + done)).bytesWritten;
+    at += bytesRead;
   }
 }
 

@@ -3,10 +3,12 @@
  *
  * It bounds the bytes in flight over all uploads of a mount. It does not look whether the file changes meanwhile: steady-upload.ts
  * does. Parts that were sent ahead, while the file was still being written (early-parts.ts), are compared with the file, and used
- * where they are what it has.
+ * where they are what it has. Parts that an older version in the bucket has are copied there by the store (`Reuse`).
  */
 import fs from "node:fs";
 import { DriverError, type Fault, isFault } from "#core/errors.ts";
+import type { Range } from "#core/ranges.ts";
+import type { ContentId } from "#fuse/cache/content-cache.ts";
 import { BufferPool } from "#s3/buffer-pool.ts";
 import type { ObjectStore, PutConditions, PutResult, UploadedPart, UploadId, UserMetadata } from "#s3/object-store.ts";
 import { type AheadSource, type BegunUpload, isUnchanged, type PartAhead } from "./begun-upload.ts";
@@ -14,7 +16,7 @@ import { ByteLimiter } from "./byte-limiter.ts";
 import type { UploadTarget } from "./dirty-file.ts";
 import type { AheadSender } from "./early-parts.ts";
 import { Fingerprint } from "./fingerprint.ts";
-import { type Part, planParts } from "./part-plan.ts";
+import { type MixedPart, type Part, planMixedParts, planParts } from "./part-plan.ts";
 
 export interface UploaderOptions {
   readonly store: ObjectStore;
@@ -26,12 +28,23 @@ export interface UploaderOptions {
   readonly parallelParts?: number;
   /** Bytes of all files in flight. Default 64 MiB: the store may hold them in memory. */
   readonly inFlightBytes?: number;
+  /** The store copies parts, and only of the version that is asked for (probe.ts). Default: it does not. */
+  readonly copiesParts?: boolean;
 }
 
 /** An open file of which bytes [0, size) are sent. */
 export interface UploadSource {
   readonly fd: number;
   readonly size: number;
+  /** Parts that need not be sent. */
+  readonly reuse?: Reuse | undefined;
+}
+
+/** An object's parts of which the store copies some from a version that it has. */
+export interface Reuse {
+  readonly source: Pick<ContentId, "key" | "etag">;
+  /** All of the object's. */
+  readonly parts: readonly MixedPart[];
 }
 
 /** An object that was stored. */
@@ -51,6 +64,11 @@ const SLOW_BYTES_PER_MS = 256;
 const ABORT_DEADLINE_MS = 10_000;
 /** Faults that another upload would meet as well, or that its caller must hear of. */
 const NO_SECOND_TRY: readonly Fault[] = ["stale", "exists", "interrupted", "unavailable", "timed_out", "throttled", "denied", "no_space"];
+/** What an upload with copied parts fails with for reasons that sending all would meet as well, or that its caller must hear of. */
+const REUSE_FAILS_WITH: readonly Fault[] = [
+  ...(["stale", "exists", "not_found", "interrupted", "unavailable", "timed_out", "throttled", "no_space", "conflict"] as const),
+  "corrupt",
+];
 /** Read of a part that is compared: half a core's cache. */
 const SCRATCH_BYTES = 1 << 20;
 
@@ -65,27 +83,41 @@ export class Uploader implements AheadSender {
   readonly #large: ByteLimiter;
   readonly #small = new ByteLimiter(SMALL_IN_FLIGHT_BYTES);
   readonly #scratch = new BufferPool();
+  #copiesParts: boolean;
 
-  constructor({ store, partSizeBytes, multipartFromBytes, parallelParts, inFlightBytes }: UploaderOptions) {
+  constructor({ store, partSizeBytes, multipartFromBytes, parallelParts, inFlightBytes, copiesParts = false }: UploaderOptions) {
     this.#store = store;
     this.partSizeBytes = partSizeBytes ?? 8 << 20;
     this.#multipartFromBytes = multipartFromBytes ?? 16 << 20;
     this.#parallelParts = parallelParts ?? 8;
     this.#large = new ByteLimiter(inFlightBytes ?? 64 << 20);
+    this.#copiesParts = copiesParts;
   }
 
-  /** Uploads the file's bytes as they are while they are sent. Throws `corrupt` when the file ends before `size`. */
+  /** How to send a file that differs from a version in the bucket in `changed` alone. Undefined: the store can copy no part of it. */
+  planReuse(size: number, changed: Iterable<Range>): readonly MixedPart[] | undefined {
+    if (!this.#copiesParts || size < this.#multipartFromBytes) return undefined;
+    const parts = planMixedParts(size, this.partSizeBytes, changed);
+    return parts.some(({ from }) => from === "base") ? parts : undefined;
+  }
+
+  /**
+   * Uploads the file's bytes as they are while they are sent. Throws `corrupt` when the file ends before `size`; with `reuse` also
+   * `stale` when the version that it names was replaced, and `unsupported` when the store turns out not to copy parts: then no plan
+   * reuses any from now on.
+   */
   async upload(source: UploadSource, target: UploadTarget, ahead?: AheadSource): Promise<Stored> {
     const { metadata } = target;
     if (source.size < this.#multipartFromBytes) return { ...(await this.#putWhole(source, target)), metadata };
+    if (source.reuse !== undefined) return { ...(await this.#putParts(source, target)), metadata };
     const begun = await ahead?.take(target);
     const stored = begun === undefined ? undefined : await this.#finish(source, target, begun);
     return stored ?? { ...(await this.#putParts(source, target)), metadata };
   }
 
   /** Begins a multipart upload for parts that are sent ahead. */
-  begin({ key, headers, metadata, signal }: UploadTarget): Promise<UploadId> {
-    return this.#store.beginUpload(key, { headers, metadata, signal, deadlineMs: LEAST_DEADLINE_MS });
+  begin({ key, headers, metadata, signal }: UploadTarget, withCopies = false): Promise<UploadId> {
+    return this.#store.beginUpload(key, { headers, metadata, withCopies, signal, deadlineMs: LEAST_DEADLINE_MS });
   }
 
   async sendAhead(fd: number, upload: UploadId, part: Part, signal: AbortSignal): Promise<PartAhead> {
@@ -115,16 +147,23 @@ export class Uploader implements AheadSender {
   }
 
   async #putParts(source: UploadSource, target: UploadTarget): Promise<PutResult> {
-    const upload = await this.begin(target);
+    const upload = await this.begin(target, source.reuse !== undefined);
     try {
       target.onMultipart?.({ uploadId: upload.uploadId, key: upload.key, parts: [] });
       return await this.#complete(source, target, upload);
     } catch (thrown) {
       await this.abandon(upload);
-      throw thrown;
+      throw source.reuse === undefined ? thrown : this.#afterReuse(thrown);
     } finally {
       target.onMultipart?.(undefined);
     }
+  }
+
+  /** Some stores want parts of one size, or rights of their own for a copy: the probe cannot know all. */
+  #afterReuse(thrown: unknown): unknown {
+    if (isFault(thrown, ...REUSE_FAILS_WITH)) return thrown;
+    this.#copiesParts = false;
+    return new DriverError("unsupported", "the store does not make objects of copied parts", { cause: thrown });
   }
 
   /** Ends an upload that was begun ahead. Undefined when that does not work and another one may. */
@@ -151,7 +190,7 @@ export class Uploader implements AheadSender {
 
   /** Sends all parts that are not there yet. After the first failure no further one is begun and those under way are aborted. */
   async #sendParts(
-    { fd, size }: UploadSource,
+    { fd, size, reuse }: UploadSource,
     upload: UploadId,
     { signal, cancelled }: UploadTarget,
     begun: BegunUpload | undefined,
@@ -160,13 +199,15 @@ export class Uploader implements AheadSender {
     const either = AbortSignal.any([stop.signal, signal, cancelled].filter((one) => one !== undefined));
     either.addEventListener("abort", () => void begun?.cancel(), { once: true });
     const sent: UploadedPart[] = [];
-    const parts = planParts(size, this.partSizeBytes, begun && { count: begun.parts.size, partBytes: begun.partBytes });
+    const settled = begun && { count: begun.parts.size, partBytes: begun.partBytes };
+    const parts: readonly (Part | MixedPart)[] = reuse?.parts ?? planParts(size, this.partSizeBytes, settled);
     const rest = parts.values();
     const work = async () => {
       for (const part of rest) {
         const early = begun && (await this.#usable(fd, part, begun));
         if (either.aborted) throw new DriverError("interrupted", "the upload was interrupted");
-        sent[part.number - 1] = early ?? (await this.#sendPart(fd, upload, part, either));
+        const copied = reuse && "from" in part && part.from === "base" ? this.#copyPart(reuse.source, upload, part, either) : undefined;
+        sent[part.number - 1] = early ?? (await (copied ?? this.#sendPart(fd, upload, part, either)));
       }
     };
     let failure: { readonly thrown: unknown } | undefined;
@@ -191,6 +232,11 @@ export class Uploader implements AheadSender {
     const options = { signal, deadlineMs: deadlineFor(end - start) };
     const payload = { fd, start, end, ...(seen && { seen }) };
     return this.#large.run(end - start, () => this.#store.uploadPart(upload, number, payload, options), signal);
+  }
+
+  #copyPart({ key, etag }: Reuse["source"], upload: UploadId, { number, start, end }: Part, signal: AbortSignal): Promise<UploadedPart> {
+    const options = { signal, deadlineMs: deadlineFor(end - start) };
+    return this.#store.copyPart(upload, number, { key, start, end, ifMatch: etag }, options);
   }
 
   /** The part as it was sent ahead, if the file still has those bytes. */

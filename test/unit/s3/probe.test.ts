@@ -16,6 +16,9 @@ class CarelessObjectStore extends MemoryObjectStore {
   override copy(source: string, target: string) {
     return super.copy(source, target);
   }
+  override copyPart(...[upload, part, { ifMatch: _, ...source }]: Parameters<MemoryObjectStore["copyPart"]>) {
+    return super.copyPart(upload, part, source);
+  }
   override completeUpload(...[upload, parts]: Parameters<MemoryObjectStore["completeUpload"]>) {
     return super.completeUpload(upload, parts);
   }
@@ -42,6 +45,7 @@ describe("probeStore", () => {
       deleteIfMatch: true,
       completeIfNoneMatch: false,
       copySourceIfMatch: false,
+      copyPartIfMatch: false,
     });
     expect(memory.keys).toEqual([]);
   });

@@ -63,4 +63,58 @@ describe("Extents", () => {
   it("`whole` is true from the start when the base is empty", () => {
     expect(new Extents(0).whole).toBe(true);
   });
+
+  it("`changes` names every byte that differs from the version that was stored last, after any writes, cuts and uploads", () => {
+    const next = fc.oneof<[fc.Arbitrary<Step>, fc.Arbitrary<readonly ["begin" | "stored"]>]>(
+      step,
+      fc.constantFrom(["begin"] as const, ["stored"] as const),
+    );
+    fc.assert(
+      fc.property(fc.array(next, { maxLength: 40 }), (steps) => {
+        // Each write has a value of its own, so that equal bytes are the same bytes.
+        let extents = new Extents(BASE);
+        let file = Array.from({ length: BASE }, (_, i) => i + 1);
+        let base = file;
+        let begun: number[] | undefined;
+        for (const [i, [kind, at = 0, length = 0]] of steps.entries()) {
+          if (kind === "write" && length > 0) {
+            file = [...file, ...Array.from({ length: Math.max(0, at + length - file.length) }, () => 0)];
+            file = file.map((byte, position) => (position >= at && position < at + length ? 1000 + i : byte));
+            extents.written(at, at + length);
+          }
+          if (kind === "truncate") {
+            file = [...file.slice(0, at), ...Array.from({ length: Math.max(0, at - file.length) }, () => 0)];
+            extents.truncated(at);
+          }
+          if (kind === "begin") {
+            begun = file;
+            extents.begin();
+          }
+          if (kind === "stored" && begun !== undefined) {
+            base = begun;
+            begun = undefined;
+            extents = extents.stored(base.length);
+          }
+          const changed = extents.changes(file.length);
+          const isChanged = (position: number) => changed.some(([start, end]) => start <= position && position < end);
+          const isMissing = (position: number) => extents.missing(position, position + 1).length > 0;
+          const wrong = file.flatMap((byte, position) => (byte !== base[position] && !isChanged(position) ? [position] : []));
+          const lost = file.flatMap((byte, position) => (byte !== base[position] && isMissing(position) ? [position] : []));
+          expect([wrong, lost]).toEqual([[], []]);
+        }
+        expect(extents.isReplaced).toBe(
+          extents.changes(extents.baseSize).some(([s, e]) => s === 0 && e === extents.baseSize) || extents.baseSize === 0,
+        );
+      }),
+    );
+  });
+
+  it("`filled` bytes are local and unchanged", () => {
+    const extents = new Extents(100);
+    extents.filled(0, 60);
+    extents.written(50, 55);
+    expect([extents.missing(0, 100), extents.changes(100)]).toEqual([[[60, 100]], [[50, 55]]]);
+    extents.filled(60, 100);
+    expect([extents.whole, extents.isReplaced]).toEqual([true, false]);
+  });
 });

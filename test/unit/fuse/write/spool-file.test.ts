@@ -11,6 +11,7 @@ import type { DirtyFile } from "#fuse/write/dirty-file.ts";
 import type { Payload, PutOptions, PutResult } from "#s3/object-store.ts";
 import { MemoryContentReader } from "../../../support/memory-content-reader.ts";
 import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
+import { fileStep, PlainFile } from "../../../support/plain-file.ts";
 
 let dir: string;
 let store: MemoryObjectStore;
@@ -27,41 +28,12 @@ const rowOf = (file: DirtyFile, base: MemoryContentReader): DirtyRow => ({
   base: { key: base.id.key, etag: base.id.etag, size: base.id.size },
 });
 
-type Step =
-  | readonly ["write", number, number]
-  | readonly ["truncate", number]
-  | readonly ["read", number, number]
-  | readonly ["crash" | "fill" | "upload"];
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.tuple(fc.constant("write" as const), fc.nat({ max: 70 }), fc.nat({ max: 20 })) },
-  { weight: 4, arbitrary: fc.tuple(fc.constant("truncate" as const), fc.nat({ max: 90 })) },
-  { weight: 4, arbitrary: fc.tuple(fc.constant("read" as const), fc.nat({ max: 90 }), fc.nat({ max: 90 })) },
-  { weight: 2, arbitrary: fc.constant<Step>(["crash"]) },
-  { weight: 1, arbitrary: fc.constant<Step>(["fill"]) },
-  { weight: 1, arbitrary: fc.constant<Step>(["upload"]) },
-);
-
-/** The file as plain bytes. */
-class Model {
-  bytes: Buffer;
-  constructor(bytes: Uint8Array) {
-    this.bytes = Buffer.from(bytes);
-  }
-  truncate(size: number): void {
-    this.bytes = Buffer.concat([this.bytes.subarray(0, size), Buffer.alloc(Math.max(0, size - this.bytes.byteLength))]);
-  }
-  write(offset: number, data: Uint8Array): void {
-    if (offset + data.byteLength > this.bytes.byteLength) this.truncate(offset + data.byteLength);
-    this.bytes.set(data, offset);
-  }
-}
-
 describe("SpoolFile", () => {
   it("an overlay reads, uploads and survives crashes as plain bytes would, after any writes, cuts and fills", async () => {
     const content = Buffer.from(Array.from({ length: 60 }, (_, i) => 65 + (i % 26)));
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
-        const model = new Model(content);
+      fc.asyncProperty(fc.array(fileStep, { maxLength: 25 }), async (steps) => {
+        const model = new PlainFile(content);
         let base = new MemoryContentReader(content, 7);
         let file = createSpool({ dir, store }).overlay(base);
         for (const [i, [kind, at = 0, length = 0]] of steps.entries()) {

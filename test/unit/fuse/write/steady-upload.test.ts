@@ -147,6 +147,34 @@ describe("uploadSteadily", () => {
 });
 
 describe("replacing", () => {
+  it("`uploadSteadily` prepares each try anew, and copies aside only the parts that are sent", async () => {
+    const store = new MemoryObjectStore();
+    const uploader = new Uploader({ store, partSizeBytes: 10, multipartFromBytes: 20, copiesParts: true });
+    fs.writeSync(fd, "n".repeat(100));
+    fs.ftruncateSync(fd, 100);
+    const prepared: number[] = [];
+    const sent: Etag[] = [];
+    let source = { key: "base", etag: store.seed("base", "b".repeat(100)) };
+    const watch = new ContentWatch(fd);
+    const prepare = async (size: number) => {
+      prepared.push(size);
+      // Somebody writes all the time.
+      fs.writeSync(fd, "w", 12);
+      return { source, parts: uploader.planReuse(size, [[10, 20]]) ?? [] };
+    };
+    const onSent = (etag: Etag, size: number) => {
+      expect(size).toBe(100);
+      source = { key: "a", etag };
+      sent.push(etag);
+    };
+    const result = await uploadSteadily({
+      ...{ fd, watch, uploader, prepare, onSent, copyPath: `${path}.copy` },
+      target: { key: "a", headers: {}, metadata: {} },
+    });
+    expect([result.moment, prepared.length, sent.length]).toEqual([undefined, 5, 3]);
+    expect(store.text("a")).toBe(`${"b".repeat(10)}nnwnnnnnnn${"b".repeat(80)}`);
+  });
+
   it("`replacing` puts the sent version in place of any condition, and adds none", () => {
     const target = { key: "a", headers: {}, metadata: {} };
     const sent = '"sent"' as Etag;

@@ -6,6 +6,7 @@ import type { Etag } from "#core/brand.ts";
 import { DriverError } from "#core/errors.ts";
 import { Uploader } from "#fuse/write/uploader.ts";
 import type { CallOptions, Payload, UploadedPart, UploadId } from "#s3/object-store.ts";
+import { FailingObjectStore } from "../../../support/failing-object-store.ts";
 import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
 
 let dir: string;
@@ -148,6 +149,50 @@ describe("Uploader", () => {
     fill(10);
     await expect(uploader.upload({ fd, size: 11 }, target)).rejects.toMatchObject({ fault: "corrupt" });
     await expect(uploader.upload({ fd, size: 1000 }, target)).rejects.toMatchObject({ fault: "corrupt" });
+  });
+
+  it("`upload` with `reuse` has the store copy what did not change, under the upload's and the source's conditions", async () => {
+    const store = new PartStore();
+    const uploader = new Uploader({ store, partSizeBytes: 10, multipartFromBytes: 20, copiesParts: true });
+    const old = fill(100);
+    const etag = store.seed("old", old);
+    fs.writeSync(fd, "X", 45);
+    const reuse = { source: { key: "old", etag }, parts: uploader.planReuse(100, [[45, 46]]) ?? [] };
+    await uploader.upload({ fd, size: 100, reuse }, { ...target, ifNoneMatch: "*" });
+    old.write("X", 45);
+    expect(Buffer.from(store.bytes("a") ?? "none").equals(old)).toBe(true);
+    expect([...store.sizes]).toEqual([[2, 10]]);
+    expect(store.requests).toEqual({ CreateMultipartUpload: 1, UploadPartCopy: 2, UploadPart: 1, CompleteMultipartUpload: 1 });
+    await expect(uploader.upload({ fd, size: 100, reuse }, { ...target, ifNoneMatch: "*" })).rejects.toMatchObject({ fault: "exists" });
+    store.seed("old", "another");
+    await expect(uploader.upload({ fd, size: 100, reuse }, target)).rejects.toMatchObject({ fault: "stale" });
+    expect(store.openUploads).toBe(0);
+  });
+
+  it("`planReuse` answers undefined where nothing can be copied, or the store does not copy", () => {
+    const store = new MemoryObjectStore();
+    const uploader = new Uploader({ store, partSizeBytes: 10, multipartFromBytes: 20, copiesParts: true });
+    expect(uploader.planReuse(19, [])).toBeUndefined();
+    expect(uploader.planReuse(20, [[0, 11]])).toBeUndefined();
+    expect(uploader.planReuse(20, [])?.map(({ from }) => from)).toEqual(["base"]);
+    expect(new Uploader({ store, multipartFromBytes: 20 }).planReuse(100, [])).toBeUndefined();
+  });
+
+  it("`upload` with `reuse` throws `unsupported` when the store refuses copies or what is made of them, and plans none any more", async () => {
+    for (const method of ["copyPart", "completeUpload"] as const) {
+      const memory = new MemoryObjectStore();
+      const store = new FailingObjectStore(memory);
+      const uploader = new Uploader({ store, partSizeBytes: 10, multipartFromBytes: 20, copiesParts: true });
+      const etag = memory.seed("old", fill(100));
+      const reuse = { source: { key: "old", etag }, parts: uploader.planReuse(100, [[0, 1]]) ?? [] };
+      store.fail(method, { fault: "unavailable", times: 2 });
+      await expect(uploader.upload({ fd, size: 100, reuse }, target)).rejects.toMatchObject({ fault: "unavailable" });
+      expect(uploader.planReuse(100, [])).toBeDefined();
+      store.mend();
+      store.fail(method, { fault: "bad_argument", times: 9 });
+      await expect(uploader.upload({ fd, size: 100, reuse }, target)).rejects.toMatchObject({ fault: "unsupported" });
+      expect([uploader.planReuse(100, []), memory.openUploads]).toEqual([undefined, 0]);
+    }
   });
 
   it("`abandon` succeeds even when the store does not answer", async () => {
