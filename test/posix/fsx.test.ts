@@ -54,6 +54,17 @@ const SHAPES: readonly Shape[] = [
     ...{ fileBytes: 16 << 20, operationBytes: 1 << 20, closes: 8, mount: ["--cache-size", "4Mi"] },
     operations: { short: 200, full: 20_000, seeds: [4] },
   },
+  // What did not change of them is copied inside the bucket, where the server can do that.
+  {
+    name: "a file of 96 MiB, the cache a third of it",
+    ...{ fileBytes: 96 << 20, operationBytes: 1 << 20, closes: 8, mount: ["--cache-size", "32Mi"] },
+    operations: { short: 60, full: 5_000, seeds: [5] },
+  },
+  {
+    name: "a file of 96 MiB, all of it in the cache",
+    ...{ fileBytes: 96 << 20, operationBytes: 1 << 20, closes: 8, mount: [] },
+    operations: { short: 60, full: 5_000, seeds: [6] },
+  },
 ];
 
 /** Servers differ in what they obey, which is the same at the first and at the millionth operation: a tenth of them on the second one. */
