@@ -4,7 +4,7 @@ import { copySource } from "./address.ts";
 import { headObject } from "./get-object.ts";
 import type { S3Http } from "./http.ts";
 import { abortUpload, beginUpload, completeUpload, copyPart } from "./multipart.ts";
-import { etagInXml, headersOfConditions, headersOfObject, putResultOf } from "./object-headers.ts";
+import { copyResultOf, headersOfConditions, headersOfObject } from "./object-headers.ts";
 import type { CopyOptions, PutResult, UploadedPart } from "./object-store.ts";
 
 export interface CopyLimits {
@@ -38,7 +38,7 @@ export async function copyObject(
   };
   try {
     const response = await http.send({ operation: "CopyObject", key: target, headers }, options);
-    return putResultOf(response.headers, etagInXml(response.body.toString("utf8"), target));
+    return copyResultOf(response.headers, response.body.toString("utf8"), target);
   } catch (error) {
     // The caller did not know the size, and the source is too large: S3 has no code of its own for it.
     if (options.sourceSize !== undefined || !isFault(error, "bad_argument", "too_big")) throw error;

@@ -60,6 +60,15 @@ export function putResultOf(response: ResponseHeaders, etag: Etag): PutResult {
   return { etag, dateMs: dateOf(response) ?? Math.floor(Date.now() / 1000) * 1000, ...versionOf(response) };
 }
 
+/**
+ * What a CopyObject answered. Its LastModified is not always the time of the answer: some servers (versitygw, s3rver) leave an object's as it
+ * is when it is copied onto itself.
+ */
+export function copyResultOf(response: ResponseHeaders, xml: string, key: string): PutResult {
+  const result = putResultOf(response, etagInXml(xml, key));
+  return { ...result, dateMs: Date.parse(leafText(xml, "LastModified") ?? "") || result.dateMs };
+}
+
 /** The ETag of a response; one without is `internal`, since nothing could be checked later. */
 export function etagOf(response: ResponseHeaders, key: string): Etag {
   const etag = headerOf(response, "etag");

@@ -117,7 +117,7 @@ export type Payload =
 
 export interface PutResult {
   readonly etag: Etag;
-  /** The server's Date header in milliseconds: within a second, the LastModified that a LIST will show. */
+  /** Within a second, the LastModified that a LIST will show, in milliseconds: what a copy's answer says, else the server's Date header. */
   readonly dateMs: number;
   readonly versionId?: string;
 }

@@ -68,6 +68,16 @@ describe.skipIf(skip)("a mounted file system", () => {
     expect(writes).toBeLessThanOrEqual(16); // 512 KiB by Node's own chunking of writeFile
   });
 
+  test("syncfs(2) does not arrive, fsync of a directory does", async () => {
+    const before = (await mount.calls()).calls;
+    await fs.writeFile(at("synced"), "x");
+    await run("sync", ["-f", at("synced")]);
+    await run("sync", [mount.dir]);
+    const after = (await mount.calls()).calls;
+    const made = (name: string) => (after[name] ?? 0) - (before[name] ?? 0);
+    expect([made("syncAll"), made("fsyncdir")]).toEqual([0, 1]);
+  });
+
   test("writers at once do not disturb each other's bytes", async () => {
     const content = Array.from({ length: 12 }, (_, i) => Buffer.alloc(3 * MIB + i, i + 1));
     await Promise.all(content.map((bytes, i) => fs.writeFile(at(`writer-${i}`), bytes)));

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeMetadata, headersOfObject, infoOf } from "#s3/object-headers.ts";
+import { copyResultOf, decodeMetadata, headersOfObject, infoOf } from "#s3/object-headers.ts";
 import { signedHeaders } from "#s3/sign.ts";
 
 const KEYS = { accessKeyId: "A", secretAccessKey: "s" };
@@ -56,5 +56,18 @@ describe("infoOf", () => {
 
   it("refuses an answer without an ETag", () => {
     expect(() => infoOf("k", 0, {})).toThrow(/ETag/);
+  });
+});
+
+describe("copyResultOf", () => {
+  const xml = (more: string) => `<CopyObjectResult>${more}<ETag>&quot;e&quot;</ETag></CopyObjectResult>`;
+  const headers = { date: "Sun, 22 Nov 2026 10:00:05 GMT", "x-amz-version-id": "v" };
+
+  it("takes the time that the answer tells, else the server's clock", () => {
+    const told = copyResultOf(headers, xml("<LastModified>2026-11-22T09:00:00.250Z</LastModified>"), "k");
+    expect(told).toEqual({ etag: '"e"', versionId: "v", dateMs: Date.parse("2026-11-22T09:00:00.250Z") });
+    for (const more of ["", "<LastModified>soon</LastModified>"]) {
+      expect(copyResultOf(headers, xml(more), "k").dateMs).toBe(Date.parse("2026-11-22T10:00:05Z"));
+    }
   });
 });
