@@ -158,7 +158,7 @@ assert os.listxattr(p) == ["user.two"]
     await run("python3", ["-c", python, at("attributed")]);
   });
 
-  test("O_TMPFILE, ioctl, copy_file_range and flock, which are not served, are refused or done by the kernel", async () => {
+  test("O_TMPFILE, ioctl, copy_file_range and flock, which this file system does not serve, are refused or done by the kernel", async () => {
     await fs.writeFile(at("source"), "copied");
     const python = `
 import os, sys, fcntl, errno

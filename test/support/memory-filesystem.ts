@@ -337,6 +337,8 @@ export class MemoryFileSystem implements FileSystem {
     if (offset + length > inode.size) this.#resize(inode, offset + length);
   }
 
+  copyFileRange = async (): Promise<number> => fail("unsupported", "copy_file_range");
+
   async lseek(handle: HandleId, offset: number, whence: number): Promise<number> {
     const SEEK_HOLE = 4;
     return whence === SEEK_HOLE ? this.#open(handle).size : offset;

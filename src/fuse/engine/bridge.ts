@@ -18,7 +18,7 @@ import type {
   MissingEntry,
   Opened,
 } from "#fuse/vfs/filesystem.ts";
-import type { AttrOut, EntryOut, OpenOut, SetattrIn } from "#fuse/wire/abi.ts";
+import type { AttrOut, CopyFileRangeIn, EntryOut, OpenOut, SetattrIn } from "#fuse/wire/abi.ts";
 import { decodeForgets } from "#fuse/wire/decode.ts";
 import { DirentWriter, direntType } from "#fuse/wire/dirent.ts";
 import {
@@ -318,6 +318,11 @@ function fileHandlers(fs: FileSystem, killed: KilledPrivileges) {
       return { entry: entry as Entry, opened: await fs.open(entry.node, flags & ~(O_CREAT | O_EXCL), request) };
     }
   };
+  const copyRange: (request: OpRequest, range: ValuesOf<typeof CopyFileRangeIn>) => Promise<number> = (request, range) => {
+    const { fh_in, off_in, fh_out, off_out, len } = range;
+    const length = Math.min(Number(len), Number.MAX_SAFE_INTEGER);
+    return fs.copyFileRange({ handle: handle(fh_in), offset: off_in }, { handle: handle(fh_out), offset: off_out }, length, request);
+  };
   return {
     async open(request, { flags, open_flags }) {
       const opened = await fs.open(node(request.nodeid), flags, request);
@@ -344,6 +349,12 @@ function fileHandlers(fs: FileSystem, killed: KilledPrivileges) {
       return fs.release(handle(fh));
     },
     fallocate: (request, { fh, offset, length, mode }) => fs.fallocate(handle(fh), mode, offset, length, request),
+    async copyFileRange(request, range) {
+      return { size: await copyRange(request, range) };
+    },
+    async copyFileRange64(request, range) {
+      return { bytes_copied: await copyRange(request, range) };
+    },
     async lseek(request, { fh, offset, whence }) {
       return { offset: await fs.lseek(handle(fh), offset, whence, request) };
     },

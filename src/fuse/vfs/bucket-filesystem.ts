@@ -9,7 +9,18 @@ import { DriverError } from "#core/errors.ts";
 import { AttributeChanges } from "./attribute-changes.ts";
 import type { VfsContext } from "./context.ts";
 import { Files } from "./files.ts";
-import type { AttrChanges, AttrReply, Caller, DirectorySink, Entry, FileSystem, MissingEntry, Opened, StatFs } from "./filesystem.ts";
+import type {
+  AttrChanges,
+  AttrReply,
+  Caller,
+  DirectorySink,
+  Entry,
+  FilePlace,
+  FileSystem,
+  MissingEntry,
+  Opened,
+  StatFs,
+} from "./filesystem.ts";
 import { shownToGroup, shownWithUmask } from "./group-view.ts";
 import { Handles } from "./handles.ts";
 import type { Inode } from "./inode.ts";
@@ -233,6 +244,10 @@ export class BucketFileSystem implements FileSystem {
 
   fallocate(handle: HandleId, mode: number, offset: number, length: number): Promise<void> {
     return this.#change(() => this.#files.fallocate(handle, mode, offset, length));
+  }
+
+  copyFileRange(from: FilePlace, to: FilePlace, length: number): Promise<number> {
+    return this.#change(() => this.#files.copyRange(from, to, length));
   }
 
   /** Unknown holes are data: the kernel's own answer for file systems without SEEK_HOLE is right, and ENOSYS asks for it. */

@@ -5,7 +5,8 @@ import { DriverError, isFault } from "#core/errors.ts";
 import type { DirtyFile } from "#fuse/write/dirty-file.ts";
 import { newContent, openContent, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
-import type { Caller, Opened } from "./filesystem.ts";
+import { copyWhole } from "./copied-content.ts";
+import type { Caller, FilePlace, Opened } from "./filesystem.ts";
 import type { FileHandle, Handles } from "./handles.ts";
 import type { Inode, Version } from "./inode.ts";
 import { pathKey } from "./key-names.ts";
@@ -251,6 +252,16 @@ export class Files {
     const end = offset + length;
     if ((mode & (FALLOC_FL.PUNCH_HOLE | FALLOC_FL.ZERO_RANGE)) !== 0) await this.#zero(inode, dirty, offset, end);
     if ((mode & FALLOC_FL.KEEP_SIZE) === 0 && end > dirty.stat().size) await this.truncate(inode, end);
+  }
+
+  /** Between two files that are open here: the locks in the order of the nodes. */
+  async copyRange(from: FilePlace, to: FilePlace, length: number): Promise<number> {
+    const { inode: source } = this.#handles.file(from.handle);
+    const { inode: target, writes } = this.#handles.file(to.handle);
+    if (!writes) throw new DriverError("bad_handle", "the file is not open for writing");
+    if (source === target || from.offset !== 0 || to.offset !== 0) throw new DriverError("unsupported", "only whole files are copied");
+    const [low, high] = source.node < target.node ? [source, target] : [target, source];
+    return low.lock.run(() => high.lock.run(() => copyWhole(this.#context, source, target, length)));
   }
 
   /** Zeros as far as the file goes: an object has no holes, and Node.js cannot make one in the spool file. */

@@ -82,6 +82,12 @@ export interface Opened {
   readonly noFlush?: boolean;
 }
 
+/** A place in an open file. */
+export interface FilePlace {
+  readonly handle: HandleId;
+  readonly offset: number;
+}
+
 /** One entry of a directory stream. */
 export interface DirectoryEntry {
   readonly name: string;
@@ -149,6 +155,11 @@ export interface FileSystem {
   /** The last descriptor is gone. Its error reaches nobody. */
   release(handle: HandleId): Promise<void>;
   fallocate(handle: HandleId, mode: number, offset: number, length: number, caller: Caller): Promise<void>;
+  /**
+   * Copies up to `length` bytes between two open files; answers how many. Throws `unsupported` where nothing is gained over copying by
+   * read and write, which the kernel does then.
+   */
+  copyFileRange(from: FilePlace, to: FilePlace, length: number, caller: Caller): Promise<number>;
   lseek(handle: HandleId, offset: number, whence: number, caller: Caller): Promise<number>;
 
   opendir(node: NodeId, flags: number, caller: Caller): Promise<HandleId>;

@@ -148,6 +148,13 @@ export const FsyncIn = struct("fuse_fsync_in", { fh: "id64", fsync_flags: "u32",
 export const FallocateIn = struct("fuse_fallocate_in", { fh: "id64", offset: "id64", length: "id64", mode: "u32", padding: ["u32", 1] });
 export const LseekIn = struct("fuse_lseek_in", { fh: "id64", offset: "int53", whence: "u32", padding: ["u32", 1] });
 export const LseekOut = struct("fuse_lseek_out", { offset: "id64" });
+export const CopyFileRangeIn = struct("fuse_copy_file_range_in", {
+  ...{ fh_in: "id64", off_in: "id64", nodeid_out: "id64", fh_out: "id64", off_out: "id64" },
+  /** "As much as there is" comes as SSIZE_MAX, cut to whole pages. */
+  len: "u64",
+  flags: "u64",
+});
+export const CopyFileRangeOut = struct("fuse_copy_file_range_out", { bytes_copied: "id64" });
 export const SyncfsIn = struct("fuse_syncfs_in", { padding: ["u64", 1] });
 
 // Directories. Both are followed by the name and padding to 8 bytes.
@@ -227,6 +234,8 @@ export const STRUCTS: readonly { readonly struct: Struct<Shape>; readonly since?
   { struct: FallocateIn },
   { struct: LseekIn },
   { struct: LseekOut },
+  { struct: CopyFileRangeIn },
+  { struct: CopyFileRangeOut, since: 45 },
   { struct: SyncfsIn },
   { struct: Dirent },
   { struct: Direntplus },

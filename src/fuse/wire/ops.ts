@@ -8,6 +8,8 @@ import type { Struct, Values, ValuesOf } from "#core/struct.ts";
 import {
   AttrOut,
   BatchForgetIn,
+  CopyFileRangeIn,
+  CopyFileRangeOut,
   CreateIn,
   EntryOut,
   FallocateIn,
@@ -104,6 +106,9 @@ export const OPS = {
   READDIRPLUS: { opcode: 44, method: "readdirplus", in: ReadIn, names: 0, payload: false, reply: "bytes" },
   RENAME2: { opcode: 45, method: "rename2", in: Rename2In, names: 2, payload: false, reply: "empty" },
   LSEEK: { opcode: 46, method: "lseek", in: LseekIn, names: 0, payload: false, reply: LseekOut },
+  /** On EOPNOTSUPP the kernel copies through the page cache, and asks again for the next call. At most 4 GiB; before Linux 6.18. */
+  COPY_FILE_RANGE: { opcode: 47, method: "copyFileRange", in: CopyFileRangeIn, names: 0, payload: false, reply: WriteOut },
+  COPY_FILE_RANGE_64: { opcode: 53, method: "copyFileRange64", in: CopyFileRangeIn, names: 0, payload: false, reply: CopyFileRangeOut },
   /** O_TMPFILE; the name means nothing. */
   TMPFILE: { opcode: 51, method: "tmpfile", in: CreateIn, names: 1, payload: false, reply: [EntryOut, OpenOut] },
   SYNCFS: { opcode: 50, method: "syncfs", in: SyncfsIn, names: 0, payload: false, reply: "empty" },
@@ -122,11 +127,9 @@ export const UNSUPPORTED: Readonly<Record<string, { readonly opcode: number; rea
   IOCTL: { opcode: 39, reason: "no ioctl is defined; callers get ENOTTY" },
   POLL: { opcode: 40, reason: "regular files are always ready, as the kernel then assumes" },
   NOTIFY_REPLY: { opcode: 41, reason: "answers FUSE_NOTIFY_RETRIEVE, which is never sent" },
-  COPY_FILE_RANGE: { opcode: 47, reason: "the kernel copies through the page cache instead" },
   SETUPMAPPING: { opcode: 48, reason: "DAX of virtiofs" },
   REMOVEMAPPING: { opcode: 49, reason: "DAX of virtiofs" },
   STATX: { opcode: 52, reason: "birth times are not kept; the kernel uses GETATTR" },
-  COPY_FILE_RANGE_64: { opcode: 53, reason: "as COPY_FILE_RANGE" },
   CUSE_INIT: { opcode: 4096, reason: "character devices in user space, not file systems" },
 };
 

@@ -99,6 +99,10 @@ class FolderSpool implements Spool {
     return this.#open("r+", row.spool, { base: new BaseContent(base.id, extents, base), leftUpload: row.upload });
   }
 
+  copies(size: number): boolean {
+    return this.#uploader.planReuse(size, []) !== undefined;
+  }
+
   orphans(rows: Iterable<DirtyRow>): readonly string[] {
     const known = new Set(Array.from(rows, (row) => row.spool));
     return this.#names()

@@ -8,7 +8,7 @@
  */
 import type { Etag } from "#core/brand.ts";
 import type { Timespec } from "#core/clock.ts";
-import type { ContentId } from "#fuse/cache/content-cache.ts";
+import type { ContentId, WholeFile } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { ObjectHeaders, PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
 
@@ -72,6 +72,11 @@ export interface DirtyFile {
   setTimes(atime: Timespec, mtime: Timespec): void;
   /** Brings in everything that is still only in the base version. */
   fill(signal?: AbortSignal): Promise<void>;
+  /**
+   * Takes the content of a whole clean file in place of its own. As long as it has exactly that, an upload has the store copy the version.
+   * Only for an empty file that is not tracked, while nobody writes to it.
+   */
+  takeCopy(source: WholeFile): Promise<void>;
   /** The bytes of version `before` stand in the bucket as `after`, unless they were changed here: if that was the base, this is. */
   follow(before: Pick<ContentId, "key" | "etag">, after: ContentId): void;
   /** True when the content differs from what was last uploaded or adopted. A doubtful case is true. */

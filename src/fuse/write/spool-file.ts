@@ -15,7 +15,7 @@ import type { Timespec } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import { Mutex } from "#core/mutex.ts";
 import { SingleFlight } from "#core/single-flight.ts";
-import type { ContentId } from "#fuse/cache/content-cache.ts";
+import type { ContentId, WholeFile } from "#fuse/cache/content-cache.ts";
 import type { DirtyRow } from "#fuse/journal/state-store.ts";
 import type { PutResult } from "#s3/object-store.ts";
 import type { BaseContent } from "./base-content.ts";
@@ -23,7 +23,7 @@ import { ContentWatch, type FileStat, type Moment } from "./content-watch.ts";
 import type { AheadTarget, DirtyFile, UploadResult, UploadTarget } from "./dirty-file.ts";
 import type { EarlyParts, EarlyPartsParts } from "./early-parts.ts";
 import type { Piece } from "./extents.ts";
-import { AT_ONCE_BYTES, readLocal, syncFolder, writeAtOnce, writeLarge } from "./local-io.ts";
+import { AT_ONCE_BYTES, copyContent, readLocal, syncFolder, writeAtOnce, writeLarge } from "./local-io.ts";
 import type { Part } from "./part-plan.ts";
 import { replacing, uploadSteadily } from "./steady-upload.ts";
 import type { Reuse, Uploader } from "./uploader.ts";
@@ -69,6 +69,8 @@ export class SpoolFile implements DirtyFile {
   #base: BaseContent | undefined;
   /** The content that is in the bucket; undefined: surely another one. */
   #clean: Moment | undefined;
+  /** A version in the bucket that the file equalled at that moment. */
+  #twin: { readonly id: ContentId; readonly moment: Moment } | undefined;
   #leftUpload: DirtyRow["upload"];
   #unreported: Unreported | undefined;
   #folderSynced = false;
@@ -154,6 +156,20 @@ export class SpoolFile implements DirtyFile {
     return this.#fills.run("fill", () => this.#using(() => this.#fill()), signal);
   }
 
+  takeCopy({ id, fd }: WholeFile): Promise<void> {
+    return this.#using(async () => {
+      this.#setClean(undefined);
+      // Parts that went ahead would go in vain.
+      this.#early?.pause();
+      try {
+        await copyContent(fd, this.fd);
+        this.#twin = { id, moment: this.#watch.moment() };
+      } finally {
+        this.#early?.resume();
+      }
+    });
+  }
+
   follow(before: Pick<ContentId, "key" | "etag">, { key, etag, size }: ContentId): void {
     const base = this.#base;
     if (base?.id.key === before.key && base.id.etag === before.etag) base.follow({ key, etag, size });
@@ -219,8 +235,8 @@ export class SpoolFile implements DirtyFile {
     this.#early?.pause();
     try {
       return await this.#uploadSteadily(target).catch((thrown: unknown) => {
-        // The store copies no parts after all: the uploader knows now, and sends everything.
-        if (this.#base === undefined || !isFault(thrown, "unsupported")) throw thrown;
+        // Either the store copies no parts after all, which the uploader knows now; or the twin is gone. All bytes are sent then.
+        if (!isFault(thrown, "unsupported") && !(this.#forgetTwin() && isFault(thrown, "stale", "not_found"))) throw thrown;
         return this.#uploadSteadily(target);
       });
     } finally {
@@ -251,7 +267,7 @@ export class SpoolFile implements DirtyFile {
   /** Begins an upload of `size` bytes: what its parts need is local after this. Answers which parts the store shall copy; undefined: none. */
   async #prepare(size: number, signal: AbortSignal | undefined): Promise<Reuse | undefined> {
     const base = this.#base;
-    if (base === undefined) return undefined;
+    if (base === undefined) return this.#reuseTwin(size);
     base.begin();
     const parts = this.#uploader.planReuse(size, base.changes(size));
     if (parts === undefined) {
@@ -260,6 +276,21 @@ export class SpoolFile implements DirtyFile {
     }
     for (const part of parts) if (part.from === "spool") await this.#fillPart(part);
     return { source: base.id, parts };
+  }
+
+  #reuseTwin(size: number): Reuse | undefined {
+    const twin = this.#twin;
+    if (twin === undefined || !this.#watch.holds(twin.moment)) return undefined;
+    const parts = this.#uploader.planReuse(size, []);
+    return parts && { source: twin.id, parts };
+  }
+
+  /** True when there was one. */
+  #forgetTwin(): boolean {
+    const twin = this.#twin;
+    this.#watch.release(twin?.moment);
+    this.#twin = undefined;
+    return twin !== undefined;
   }
 
   /** The caller still asks for the version that stood before our own unreported one. */

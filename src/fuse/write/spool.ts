@@ -27,6 +27,8 @@ export interface Spool {
   overlay(base: ContentReader, held?: { readonly spool: string; readonly ranges: Iterable<Range> }): DirtyFile;
   /** After a crash: the spool file of a row. `base` is needed when the row has extents. Dirty. */
   recover(row: DirtyRow, base: ContentReader | undefined): DirtyFile;
+  /** True when the store can copy objects of this size part by part, so that what equals a version need not be sent. */
+  copies(size: number): boolean;
   /** Spool files on disk that no row names: left by a crash before the row was put. Their paths; nothing is deleted. */
   orphans(rows: Iterable<DirtyRow>): readonly string[];
   /** Bytes of all spool files. */

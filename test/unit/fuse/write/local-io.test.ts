@@ -2,7 +2,8 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { AT_ONCE_BYTES, readLocal, syncFolder, writeAtOnce, writeLarge } from "#fuse/write/local-io.ts";
+import { DriverError } from "#core/errors.ts";
+import { AT_ONCE_BYTES, copyContent, readLocal, syncFolder, writeAtOnce, writeLarge } from "#fuse/write/local-io.ts";
 
 let dir: string;
 let fd: number;
@@ -33,6 +34,20 @@ describe("local-io", () => {
     const folder = fs.openSync(dir, "r");
     await expect(readLocal(folder, 0, 10)).rejects.toMatchObject({ fault: "internal" });
     fs.closeSync(folder);
+  });
+
+  it("`copyContent` makes one file's content another's, of the same inode, and removes nothing when it fails", async () => {
+    const to = fs.openSync(join(dir, "to"), "w+");
+    const { ino } = fs.fstatSync(to);
+    fs.writeSync(fd, "content");
+    fs.writeSync(to, "something longer");
+    await copyContent(fd, to);
+    expect(fs.readFileSync(join(dir, "to"), "utf8")).toBe("content");
+    expect(fs.statSync(join(dir, "to")).ino).toBe(ino);
+    const full = fs.openSync("/dev/full", "r+");
+    await expect(copyContent(fd, full)).rejects.toBeInstanceOf(DriverError);
+    expect(fs.existsSync("/dev/full")).toBe(true);
+    for (const one of [to, full]) fs.closeSync(one);
   });
 
   it("`syncFolder` resolves for a folder and rejects for none", async () => {
