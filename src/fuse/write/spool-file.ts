@@ -236,7 +236,7 @@ export class SpoolFile implements DirtyFile {
     try {
       return await this.#uploadSteadily(target).catch((thrown: unknown) => {
         // Either the store copies no parts after all, which the uploader knows now; or the twin is gone. All bytes are sent then.
-        if (!isFault(thrown, "unsupported") && !(this.#forgetTwin() && isFault(thrown, "stale", "not_found"))) throw thrown;
+        if (!isFault(thrown, "unsupported") && !(isFault(thrown, "stale", "not_found") && this.#forgetTwin())) throw thrown;
         return this.#uploadSteadily(target);
       });
     } finally {

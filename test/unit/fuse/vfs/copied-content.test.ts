@@ -89,6 +89,27 @@ for (const passthrough of [false, true]) {
       }
     });
 
+    it("is a copy inside the store under the name that it got before the upload, and after a try that failed", async () => {
+      const failing = new FailingObjectStore(new MemoryObjectStore());
+      const memory = failing.inner as MemoryObjectStore;
+      const uploadDelays = { quietMs: 600_000, latestMs: 600_000, retryMs: 600_000 };
+      const options = { ...WORLD.options, durability: "local", uploadDelays } as const;
+      await using world = await VfsWorld.open({ ...WORLD, store: failing, passthrough, options });
+      await world.user.writeFile("a", CONTENT);
+      await world.fs.syncAll();
+      const { source, target, count } = await copy(world, "a", "b");
+      await count;
+      await source.close();
+      await target.close();
+      failing.fail("copyPart", { fault: "unavailable" });
+      expect(await faultOf(world.fs.syncAll())).toBe("unavailable");
+      await world.user.rename("b", "c");
+      memory.resetRequests();
+      await world.fs.syncAll();
+      expect([memory.requests["UploadPart"], isSame(memory.bytes("c"), CONTENT)]).toEqual([undefined, true]);
+      expect(memory.keys).toEqual(["a", "c"]);
+    });
+
     it("leaves to the kernel what is not a whole clean file into an empty one, and changes nothing then", async () => {
       await using world = await VfsWorld.open({ ...WORLD, passthrough });
       await world.user.writeFile("a", CONTENT);
