@@ -29,7 +29,7 @@ it("has every module that the program imports, with what those import", ({ expec
   const files = readdirSync(join(root, "app/dist"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".js"));
   const imports = files.flatMap((name) => {
     const text = readFileSync(join(root, "app/dist", name), "utf8");
-    return [...text.matchAll(/(?:from|import\()\s*"([^"#./][^":]*)"/g)].map(([, specifier = ""]) => specifier);
+    return [...text.matchAll(/(?:from|import\()\s*"([^"#./\s][^":\s]*)"/g)].map(([, specifier = ""]) => specifier);
   });
   const packages = [...new Set(imports)].filter((name) => !(name in optionalDependencies)).toSorted();
   expect(packages).toContain("@aws-sdk/client-s3");
