@@ -276,7 +276,9 @@ export class MountSupervisor {
   }
 
   async #isMounted(): Promise<boolean> {
-    return (await readMounts()).some((row) => row.device === this.device);
+    // The device's number may be another mount's by now. Where we hold the connection a successor would find it dead; elsewhere it would mount anew.
+    const isOurs = (mountPoint: string) => this.#deviceFd !== undefined || mountPoint === this.config.mountPoint;
+    return (await readMounts()).some((row) => row.device === this.device && isOurs(row.mountPoint));
   }
 
   /** The descriptor goes, and with it a dead connection that is still in the table (aborted through /sys/fs/fuse). */

@@ -1,5 +1,5 @@
 /** `bucketmount mount --channel fuse-native`: the whole engine behind libfuse. */
-import { mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { pollUntil } from "#node/deadline.ts";
@@ -23,6 +23,8 @@ describe.skipIf(skip)("bucketmount mount --channel fuse-native", () => {
     expect((await readFile(join(mnt, "a", "link"))).equals(content)).toBe(true);
     expect((await stat(join(mnt, "a", "file"))).mode).toBe(0o100640);
     expect(await readdir(join(mnt, "a"))).toEqual(["file", "link"]);
+    const { bavail, bsize, ffree } = await statfs(mnt);
+    expect([bavail * bsize, ffree > 1_000_000]).toEqual([2 ** 50, true]);
     expect(await keys()).toEqual(expect.arrayContaining(["a/", "a/file", "a/link"]));
     expect(await run(["umount", mnt])).toEqual({ code: 0, stdout: "", stderr: "" });
     await expectNothingLeft();

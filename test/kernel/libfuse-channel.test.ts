@@ -84,6 +84,10 @@ describe.skipIf(skip)("a file system mounted through libfuse", () => {
     const python =
       "import os,sys\nf=sys.argv[1]\nos.setxattr(f,'user.a',b'v')\nprint(os.listxattr(f),os.getxattr(f,'user.a'))\nos.removexattr(f,'user.a')\nprint(os.listxattr(f))";
     expect((await run("python3", ["-c", python, at("attributes")])).stdout).toBe("['user.a'] b'v'\n[]\n");
+    // Python asks with a buffer of 128 bytes first.
+    const long =
+      "import os,sys\nf=sys.argv[1]\nos.setxattr(f,'user.long',bytes(range(256)))\nassert os.getxattr(f,'user.long')==bytes(range(256))";
+    await run("python3", ["-c", long, at("attributes")]);
   });
 
   test("a file that is removed while it is open keeps its content", async () => {

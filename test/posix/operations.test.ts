@@ -2,11 +2,13 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { CreateBucketCommand, type S3Client } from "@aws-sdk/client-s3";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { skipMounts } from "../support/kernel-gate.ts";
+import { skipLibfuse } from "../support/libfuse-gate.ts";
 import { hasCommand, type MountedBucket, mountOurs } from "../support/mounted-bucket.ts";
 import { availableServers, type S3Server, startServer } from "../support/s3-servers.ts";
 import { createSdkClient } from "../support/sdk-client.ts";
+import { OPERATIONS } from "./libfuse-known-differences.ts";
 
 const run = promisify(execFile);
 const KIND = availableServers().includes("versitygw") ? "versitygw" : "s3rver";
@@ -29,7 +31,17 @@ def put(name, text): open(name, "w").write(text)
 def text(name): return open(name).read()
 `;
 
-describe.skipIf(missing !== undefined || skipMounts("system calls on a mount"))("system calls on a mount", () => {
+const skip = missing !== undefined || skipMounts("system calls on a mount");
+const CHANNELS = ["dev-fuse", ...(skip || skipLibfuse("system calls on a mount through libfuse") ? [] : ["fuse-native"])];
+
+describe.skipIf(skip).each(CHANNELS)("system calls on a mount, channel=%s", (channel) => {
+  const titles: string[] = [];
+  const known = channel === "fuse-native" ? OPERATIONS : {};
+  /** Through libfuse: what is known not to work must not. */
+  function it(title: string, work: () => Promise<void>): void {
+    titles.push(title);
+    (known[title] === undefined ? test : test.fails)(title, work);
+  }
   let server: S3Server;
   let mounted: MountedBucket;
   let client: S3Client;
@@ -37,7 +49,7 @@ describe.skipIf(missing !== undefined || skipMounts("system calls on a mount"))(
     server = await startServer(KIND);
     client = createSdkClient(server);
     await client.send(new CreateBucketCommand({ Bucket: "operations" }));
-    mounted = await mountOurs(server, "operations");
+    mounted = await mountOurs(server, "operations", ["--channel", channel]);
   });
   afterAll(async () => {
     await mounted.unmount();
@@ -164,5 +176,9 @@ os.lseek(fd, 0, 0); assert os.readv(fd, [page]) == 4096 and page[:] == b"p" * 40
 os.close(fd)
 assert subprocess.check_output(["stat", "-c", "%s %F", "direct"]) == b"4096 regular file\\n"
 os.unlink("direct")`);
+  });
+
+  test("what is known not to work is asked for", () => {
+    expect(Object.keys(known).filter((title) => !titles.includes(title))).toEqual([]);
   });
 });

@@ -4,9 +4,12 @@ import { dirname } from "node:path";
 import { CreateBucketCommand } from "@aws-sdk/client-s3";
 import { beforeAll, describe, expect, it } from "vitest";
 import { skipMounts } from "../support/kernel-gate.ts";
+import { skipLibfuse } from "../support/libfuse-gate.ts";
 import { mountOurs } from "../support/mounted-bucket.ts";
+import { posixServers } from "../support/posix-mount.ts";
 import { availableServers, missingServers, type ServerKind, startServer } from "../support/s3-servers.ts";
 import { createSdkClient } from "../support/sdk-client.ts";
+import { PJDFSTEST } from "./libfuse-known-differences.ts";
 import { casesOf, parseResults, pjdfstestProgram, type Results, runPjdfstest, type Verdict } from "./pjdfstest.ts";
 import { KNOWN_FAILURES, NOT_ASKED, UNSTEADY } from "./pjdfstest-known-failures.ts";
 
@@ -20,6 +23,19 @@ const LIMIT_MS = 30 * 60_000;
 /** Two servers, and with `-- --full` all that are installed. */
 const KINDS = availableServers().filter((kind) => kind === "versitygw" || kind === "s3rver" || process.env["POSIX_FULL"] === "1");
 
+/** Fails unless exactly what is in `known` fails; what is in UNSTEADY may. */
+function expectKnown(results: Results, known: Readonly<Record<string, string>>): void {
+  const [failed, passed] = [namesOf(results, "failed"), namesOf(results, "ok")];
+  const allowed = { ...known, ...UNSTEADY };
+  const unknown = failed.filter((name) => allowed[name] === undefined).map((name) => `${name}: ${results.get(name)?.why}`);
+  expect(unknown, "cases that fail and are not in the list").toEqual([]);
+  expect(
+    Object.keys(known).filter((name) => passed.includes(name)),
+    "cases that pass: take them off the list",
+  ).toEqual([]);
+  expect(namesOf(results, "skipped").filter((name) => NOT_ASKED[name] === undefined)).toEqual([]);
+}
+
 /** What cannot be asked of a mount of this server, with the reason. */
 const UNFIT: Partial<Record<ServerKind, { readonly cases: RegExp; readonly reason: string }>> = {
   s3rver: {
@@ -28,13 +44,13 @@ const UNFIT: Partial<Record<ServerKind, { readonly cases: RegExp; readonly reaso
   },
 };
 
-async function onMount(kind: ServerKind, names: readonly string[]): Promise<Results> {
+async function onMount(kind: ServerKind, names: readonly string[], flags: readonly string[] = []): Promise<Results> {
   const server = await startServer(kind);
   try {
     const client = createSdkClient(server);
     await client.send(new CreateBucketCommand({ Bucket: "pjdfstest" }));
     client.destroy();
-    const mounted = await mountOurs(server, "pjdfstest");
+    const mounted = await mountOurs(server, "pjdfstest", flags);
     try {
       chmodSync(dirname(mounted.path), 0o755); // the suite's other users must come this far
       return await runPjdfstest(program ?? "", mounted.path, names);
@@ -48,6 +64,9 @@ async function onMount(kind: ServerKind, names: readonly string[]): Promise<Resu
 
 const namesOf = (results: Results, verdict: Verdict) => [...results].filter((entry) => entry[1].verdict === verdict).map(([name]) => name);
 
+const countsOf = (results: Results) =>
+  `${namesOf(results, "ok").length} passed, ${namesOf(results, "failed").length} failed as known, of ${results.size}`;
+
 describe.skipIf(program === undefined || skipMounts("pjdfstest"))("pjdfstest", () => {
   let cases: Results;
   beforeAll(async () => {
@@ -55,7 +74,7 @@ describe.skipIf(program === undefined || skipMounts("pjdfstest"))("pjdfstest", (
   }, LIMIT_MS);
 
   it("has the cases that are listed, and passes on the disk", () => {
-    expect(Object.keys({ ...KNOWN_FAILURES, ...UNSTEADY, ...NOT_ASKED }).filter((name) => !cases.has(name))).toEqual([]);
+    expect(Object.keys({ ...KNOWN_FAILURES, ...PJDFSTEST, ...UNSTEADY, ...NOT_ASKED }).filter((name) => !cases.has(name))).toEqual([]);
     expect(namesOf(cases, "failed")).toEqual([]);
   });
 
@@ -66,17 +85,21 @@ describe.skipIf(program === undefined || skipMounts("pjdfstest"))("pjdfstest", (
       const names = [...cases.keys()].filter((name) => !unfit?.cases.test(name));
       if (unfit !== undefined) console.log(`pjdfstest on ${kind}: without ${cases.size - names.length} cases: ${unfit.reason}`);
       const results = await onMount(kind, names);
-      const [failed, passed] = [namesOf(results, "failed"), namesOf(results, "ok")];
-      console.log(`pjdfstest on ${kind}: ${passed.length} passed, ${failed.length} failed as known, of ${results.size}`);
-      const unknown = failed
-        .filter((name) => ({ ...KNOWN_FAILURES, ...UNSTEADY })[name] === undefined)
-        .map((name) => `${name}: ${results.get(name)?.why}`);
-      expect(unknown, "cases that fail and are not in the list").toEqual([]);
-      expect(
-        Object.keys(KNOWN_FAILURES).filter((name) => passed.includes(name)),
-        "cases that pass: take them off the list",
-      ).toEqual([]);
-      expect(namesOf(results, "skipped").filter((name) => NOT_ASKED[name] === undefined)).toEqual([]);
+      console.log(`pjdfstest on ${kind}: ${countsOf(results)}`);
+      expectKnown(results, KNOWN_FAILURES);
+    },
+    LIMIT_MS,
+  );
+
+  const [kind = "s3rver"] = posixServers().slice(-1);
+  it.skipIf(skipLibfuse("pjdfstest through libfuse"))(
+    "every case passes on a mount with --channel fuse-native, or is known and has a reason",
+    async () => {
+      const unfit = UNFIT[kind];
+      const names = [...cases.keys()].filter((name) => !unfit?.cases.test(name));
+      const results = await onMount(kind, names, ["--channel", "fuse-native"]);
+      console.log(`pjdfstest with --channel fuse-native: ${countsOf(results)}`);
+      expectKnown(results, PJDFSTEST);
     },
     LIMIT_MS,
   );

@@ -2,7 +2,7 @@
  * The second `KernelChannel`: through libfuse 2, by the optional package `fuse-native`. For machines where /dev/fuse may only be reached
  * through libfuse's setuid helper, and for macOS.
  *
- * It mounts by itself, so an engine's death ends the mount. What the library does not pass on, nobody above can have: the caller's
+ * It mounts by itself, so an engine's death ends the mount. What the library does not pass on, nobody above can have (docs/SEMANTICS.md): the caller's
  * uid, flags at creation and of rename, fallocate, lseek, nanoseconds, a modification time of its own (its utimens hands on the
  * access time twice), names that are not UTF-8, passthrough, notices to the kernel. A file that is removed while it is open is renamed to
  * `.fuse_hidden...` by libfuse until it is closed.
@@ -29,6 +29,11 @@ export interface LibfuseOptions {
 
 /** The mount table tells nobody in this process of a change: it is looked at. */
 const WATCH_MS = 200;
+/**
+ * Our numbers of files, and nothing of a file kept in the kernel beyond an open: to libfuse each path is a file of its own, so the kernel would
+ * go on showing what one name of a file had before it was changed through another.
+ */
+const LIBFUSE_OPTIONS = ["big_writes", "use_ino", "attr_timeout=0", "auto_cache"];
 /** libfuse's largest write. */
 const MAX_WRITE = 128 << 10;
 
@@ -64,7 +69,7 @@ class LibfuseChannel implements KernelChannel {
     const fuse = new this.#Fuse(mountPoint, operations.table(), {
       ...{ allowOther, defaultPermissions: true, subtype: FS_TYPE.replace("fuse.", ""), timeout: false },
       // The library joins what it is given by commas; there is no other place for further options.
-      fsname: [source, ...mountOptions, "big_writes", "use_ino"].join(","),
+      fsname: [source, ...mountOptions, ...LIBFUSE_OPTIONS].join(","),
     });
     await new Promise<void>((resolve, reject) => fuse.mount((error) => (error === null ? resolve() : reject(this.#refusal(error)))));
     while (this.#isMounted()) await sleep(WATCH_MS);

@@ -1,12 +1,46 @@
 /**
  * The table of operations that `fuse-native` calls. Each ends by its callback: 0 or more, or minus the errno, then what was asked for.
  */
+import { ERRNO } from "#core/errno.ts";
 import type { Logger } from "#core/log.ts";
+import type { ValuesOf } from "#core/struct.ts";
+import type { Kstatfs } from "#fuse/wire/abi.ts";
 import { errnoOf } from "./errno-of.ts";
 import type { PathOperations } from "./path-operations.ts";
 
 type Done = (result: number, ...values: unknown[]) => void;
 type Table = Readonly<Record<string, (...args: never[]) => void>>;
+
+const MOST = 2 ** 32 - 1;
+
+/** The package passes statfs(2)'s numbers on in 32 bits: blocks become larger where there are more, and files no more than fit. */
+export function inThirtyTwoBits(st: Omit<ValuesOf<typeof Kstatfs>, "padding" | "spare">) {
+  const unit = 2 ** Math.max(0, Math.ceil(Math.log2(st.blocks / MOST)));
+  const [blocks, bfree, bavail] = [st.blocks, st.bfree, st.bavail].map((count) => Math.floor(count / unit));
+  const [files, ffree] = [st.files, st.ffree].map((count) => Math.min(count, MOST));
+  return { blocks, bfree, bavail, files, ffree, favail: ffree, bsize: st.bsize * unit, frsize: st.frsize * unit, namemax: st.namelen };
+}
+
+/**
+ * A value as the package takes it: it calls `copy` with the caller's buffer, which it shows nobody else, and answers `length`. So a buffer that
+ * is too small can still be told (getxattr(2): ERANGE, and the caller asks again); the package itself would say that all of it was copied.
+ */
+export class XattrValue {
+  length: number;
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.length = bytes.length;
+  }
+
+  copy(target: Uint8Array): void {
+    // Without a buffer only the size is asked for.
+    if (target.length === 0) return;
+    if (target.length < this.#bytes.length) this.length = -ERRNO.ERANGE;
+    else target.set(this.#bytes);
+  }
+}
 
 export class LibfuseOperations {
   readonly #paths: PathOperations;
@@ -33,10 +67,7 @@ export class LibfuseOperations {
       getattr: this.#asking("getattr", (path: string) => paths.getattr(path)),
       readlink: this.#asking("readlink", (path: string) => paths.readlink(path)),
       readdir: this.#asking("readdir", async (path: string) => (await paths.readdir(path)).map(({ name }) => name)),
-      statfs: this.#asking("statfs", async () => {
-        const st = await paths.statfs();
-        return { ...st, favail: st.ffree, namemax: st.namelen };
-      }),
+      statfs: this.#asking("statfs", async () => inThirtyTwoBits(await paths.statfs())),
       truncate: this.#doing("truncate", (path: string, size: number) => paths.truncate(path, size)),
       utimens: this.#doing("utimens", (path: string, atimeMs: number, mtimeMs: number) => paths.utimens(path, atimeMs, mtimeMs)),
       chown: this.#doing("chown", (path: string, uid: number, gid: number) => paths.chown(path, uid, gid)),
@@ -82,8 +113,9 @@ export class LibfuseOperations {
       setxattr: this.#doing("setxattr", (path: string, name: string, value: Buffer, _position: number, flags: number) =>
         paths.setxattr(path, name, value, flags),
       ),
-      getxattr: this.#asking("getxattr", async (path: string, name: string, _position: number) =>
-        Buffer.from(await paths.getxattr(path, name)),
+      getxattr: this.#asking(
+        "getxattr",
+        async (path: string, name: string, _position: number) => new XattrValue(await paths.getxattr(path, name)),
       ),
       listxattr: this.#asking("listxattr", (path: string) => paths.listxattr(path)),
       removexattr: this.#doing("removexattr", (path: string, name: string) => paths.removexattr(path, name)),

@@ -1,6 +1,6 @@
 /**
  * libfuse's operations, which name files by path, on handlers, which name them by node: each path is walked down from the root by
- * LOOKUP, the operation done on what is found, and every lookup given back by FORGET. Open files keep theirs until RELEASE.
+ * LOOKUP, the operation done on what is found, and every lookup given back by FORGET some time later. Open files keep theirs until RELEASE.
  *
  * Operations get neither the caller's uid nor open(2)'s flags at creation from the library: `owner` is told to the handlers.
  */
@@ -11,11 +11,14 @@ import { type DirentValues, decodeDirents } from "#fuse/wire/dirent.ts";
 import { FATTR, FUSE_FSYNC_FDATASYNC } from "#fuse/wire/flags.ts";
 import { decodeName } from "#fuse/wire/name-codec.ts";
 import type { Bytes, OpHandlers, OpRequest } from "#fuse/wire/ops.ts";
+import { KeptLookups } from "./kept-lookups.ts";
 
 const ROOT = 1;
 const O_RDWR = 2;
 const READDIR_BYTES = 128 << 10;
 const NO_LOCK = 0n;
+/** Nodes that are not forgotten yet, about a kilobyte each: what a walk of a large tree comes back to keeps its number. */
+const KEPT_NODES = 1 << 15;
 /** chown(2)'s "leave it". */
 const UNCHANGED = 0xffff_ffff;
 
@@ -34,11 +37,13 @@ export class PathOperations {
   /** Nodes that open files keep. */
   readonly #opened = new Map<number, number>();
   readonly #signal = new AbortController().signal;
+  readonly #lookups: KeptLookups;
   #requests = 0;
 
-  constructor(handlers: OpHandlers, owner: { readonly uid: number; readonly gid: number }) {
+  constructor(handlers: OpHandlers, owner: { readonly uid: number; readonly gid: number }, keptNodes = KEPT_NODES) {
     this.#handlers = handlers;
     this.#owner = owner;
+    this.#lookups = new KeptLookups(keptNodes, (node, nlookup) => void handlers.forget(this.#request(node), { nlookup }));
   }
 
   async getattr(path: string): Promise<PathStat> {
@@ -198,7 +203,7 @@ export class PathOperations {
   }
 
   #forget(node: number): void {
-    if (node !== ROOT) void this.#handlers.forget(this.#request(node), { nlookup: 1 });
+    if (node !== ROOT) this.#lookups.giveBack(node);
   }
 
   /** The node of a path, with one lookup that the caller gives back. */

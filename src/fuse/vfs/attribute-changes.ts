@@ -145,7 +145,7 @@ export class AttributeChanges {
     return [...inode.xattrs.keys()].filter((name) => uid === 0 || !name.startsWith("trusted."));
   }
 
-  /** `killSetGid`: with an access ACL the set-group-id bit goes, since who sets it is not in the group. */
+  /** The value is copied: a channel may take its memory back. `killSetGid`: with an access ACL the set-group-id bit goes, since who sets it is not in the group. */
   async setXattr(inode: Inode, name: string, value: Uint8Array, flags: number, killSetGid = false): Promise<void> {
     this.#files.checkWritable();
     // Who may do so in which namespace the kernel has checked.
@@ -156,7 +156,7 @@ export class AttributeChanges {
       const present = inode.xattrs.has(name);
       if (present && (flags & XATTR_CREATE) !== 0) throw new DriverError("exists", `${name} is set already`);
       if (!present && (flags & XATTR_REPLACE) !== 0) throw new DriverError("no_data", `${name} is not set`);
-      await this.#storeXattrs(inode, new Map(inode.xattrs).set(name, value.slice()));
+      await this.#storeXattrs(inode, new Map(inode.xattrs).set(name, Uint8Array.from(value)));
     });
   }
 
@@ -167,7 +167,7 @@ export class AttributeChanges {
     if (minimal && before === wanted && !inode.xattrs.has(ACCESS_ACL)) return;
     const xattrs = new Map(inode.xattrs);
     if (minimal) xattrs.delete(ACCESS_ACL);
-    else xattrs.set(ACCESS_ACL, value.slice());
+    else xattrs.set(ACCESS_ACL, Uint8Array.from(value));
     await this.#storeXattrs(inode, xattrs, this.#changed(inode, { mode: wanted }));
   }
 

@@ -9,7 +9,7 @@ let held: Map<number, number>;
 let paths: PathOperations;
 beforeEach(() => {
   held = new Map();
-  paths = new PathOperations(counting(createBridge(new MemoryFileSystem({ ttlMs: 0, negativeTtlMs: 0 }))), { uid: 7, gid: 8 });
+  paths = new PathOperations(counting(createBridge(new MemoryFileSystem({ ttlMs: 0, negativeTtlMs: 0 }))), { uid: 7, gid: 8 }, 0);
 });
 
 function counting(handlers: OpHandlers): OpHandlers {

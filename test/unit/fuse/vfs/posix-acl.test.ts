@@ -118,3 +118,16 @@ describe("a mount whose kernel enforces ACLs", () => {
     expect(await faultOf(aclOf(user, "d/made"))).toBe("no_data");
   });
 });
+
+describe("values of attributes", () => {
+  it("are copied: a channel may take its memory back", async () => {
+    await using world = await VfsWorld.open();
+    await world.user.writeFile("f", "x");
+    for (const name of [ACCESS_ACL, "user.x"]) {
+      const value = Buffer.from(NAMED);
+      await world.fs.setxattr(await world.user.node("f"), name, value, 0, world.user.caller);
+      value.fill(0xff);
+      expect(Buffer.from(await aclOf(world.user, "f", name)).equals(NAMED), name).toBe(true);
+    }
+  });
+});
