@@ -22,8 +22,10 @@ const FINE: readonly (number | null)[] = [0, 3, 4];
 export async function runStressors(args: readonly string[], folder: string): Promise<StressOutcome> {
   const all = ["--temp-path", folder, "--verify", "--metrics", ...args];
   const { code, said } = await run(all);
-  const failed = !FINE.includes(code) || /: fail: /.test(said);
-  return { runs: runsIn(said), ...(failed ? { failure: `stress-ng ${all.join(" ")} ended with ${code}:\n${said.slice(-4000)}` } : {}) };
+  const complaints = said.split("\n").filter((line) => /: (fail|error): /.test(line));
+  if (FINE.includes(code) && complaints.length === 0) return { runs: runsIn(said) };
+  const what = complaints.length > 0 ? complaints.slice(0, 40).join("\n") : said.slice(-4000);
+  return { runs: runsIn(said), failure: `stress-ng ${all.join(" ")} ended with ${code}:\n${what}` };
 }
 
 /** Lines as `stress-ng: metrc: [1] rename  2491  2.01 ...` and `stress-ng: info:  [1] verity: ..., skipping stress test`. */
@@ -35,8 +37,9 @@ export function runsIn(said: string): StressorRun[] {
   return [...ran.filter(({ name }) => !skipped.has(name)), ...[...skipped].map(([name, why]) => ({ name, operations: 0, skipped: why }))];
 }
 
+/** Behind everybody else: dozens of busy processes would keep the server from answering, which is no error of a file system. */
 function run(args: readonly string[]): Promise<{ code: number | null; said: string }> {
-  const child = spawn("stress-ng", args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("nice", ["-n", "19", "stress-ng", ...args], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (chunk: Buffer) => {
