@@ -96,6 +96,8 @@ export const S3_FAULTS: Readonly<Record<string, Fault>> = {
   XMinioParentIsObject: "not_dir",
   ExistingObjectIsDirectory: "is_dir",
   XMinioObjectExistsAsDirectory: "is_dir",
+  // versitygw, whose directories hold their keys: somebody else has put one into it meanwhile.
+  ErrDirectoryNotEmpty: "not_empty",
   NotImplemented: "not_implemented",
   MethodNotAllowed: "not_implemented",
   BadDigest: "corrupt",

@@ -39,6 +39,10 @@ describe("errorOfRefusal", () => {
     expect(faultOf({ status })).toBe(fault);
   });
 
+  it("says of a directory's marker that may not go yet what rmdir(2) says", () => {
+    expect(faultOf({ operation: "DeleteObject", status: 400, code: "ErrDirectoryNotEmpty", key: "d/" })).toBe("not_empty");
+  });
+
   it("tells the two conditions apart", () => {
     const refused = { status: 412, code: "PreconditionFailed" };
     expect(faultOf({ ...refused, creating: true })).toBe("exists");
