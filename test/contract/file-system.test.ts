@@ -26,4 +26,8 @@ fileSystemContract(
   "a bucket, durability=local, passthrough, sent at once",
   worlds({ passthrough: true, options: { durability: "local", uploadDelays: AT_ONCE } }),
 );
+fileSystemContract(
+  "a bucket in which every change of more than a few bytes is a copy of the parts that stayed",
+  worlds({ upload: { copiesParts: true, partSizeBytes: 8, multipartFromBytes: 16 }, options: { fillAtOpenBytes: 4, trackFromBytes: 16 } }),
+);
 fileSystemContract("a prefix of a bucket, nothing cached", worlds({ options: { prefix: "team/a/", metadataTtlMs: 0 } }));

@@ -233,10 +233,13 @@ describe("BucketFileSystem against a model", () => {
           fc.constantFrom(0, METADATA_TTL_MS),
           // Uploads that nobody waits for fall between the steps, or come at the end.
           fc.constantFrom({ quietMs: 0, latestMs: 0, retryMs: 10 }, { quietMs: 600_000, latestMs: 600_000, retryMs: 10 }),
-          async (steps, metadataTtlMs, uploadDelays) => {
+          // What did not change is sent as well, or copied inside the store.
+          fc.boolean(),
+          async (steps, metadataTtlMs, uploadDelays, copiesParts) => {
             await using here = await VfsWorld.open({
               passthrough,
-              options: { metadataTtlMs, fillAtOpenBytes: 20, durability, uploadDelays },
+              options: { metadataTtlMs, fillAtOpenBytes: 20, durability, uploadDelays, ...(copiesParts ? { trackFromBytes: 16 } : {}) },
+              ...(copiesParts ? { upload: { copiesParts, partSizeBytes: 8, multipartFromBytes: 16 } } : {}),
             });
             await using there = await here.other({ options: { metadataTtlMs, fillAtOpenBytes: 20 } });
             const comparison = new Comparison(here, there);
