@@ -14,6 +14,7 @@ import { decodeArguments, decodeHeader, type RequestHeader } from "#fuse/wire/de
 import { ReplyEncoder } from "#fuse/wire/encode.ts";
 import { encodeInvalEntry, encodeInvalInode, encodeResend } from "#fuse/wire/notify.ts";
 import { OPS, opcodeName } from "#fuse/wire/ops.ts";
+import { BackingReadAhead } from "./backing-read-ahead.ts";
 import type { ChannelOptions, KernelChannel, KernelFeatures } from "./channel.ts";
 import { exitAtOnce } from "./libc.ts";
 import { RequestLoop } from "./loop.ts";
@@ -126,6 +127,7 @@ class DeviceChannel implements KernelChannel {
   readonly #options: ChannelOptions;
   readonly #agreement: Agreement;
   readonly #log: Logger;
+  readonly #readAhead = new BackingReadAhead();
 
   constructor(options: ChannelOptions, init: Uint8Array, agreement: Agreement, log: Logger) {
     this.features = agreement.features;
@@ -151,12 +153,16 @@ class DeviceChannel implements KernelChannel {
   registerBacking(fd: number): number | undefined {
     if (!this.features.passthrough) return undefined;
     const opened = openBacking(this.#options.fd, fd);
-    if ("id" in opened) return opened.id;
-    this.#log.debug({ errno: opened.errno }, "the kernel refused a backing file");
-    return undefined;
+    if ("errno" in opened) {
+      this.#log.debug({ errno: opened.errno }, "the kernel refused a backing file");
+      return undefined;
+    }
+    this.#readAhead.start(opened.id, fd);
+    return opened.id;
   }
 
   unregisterBacking(backingId: number): void {
+    this.#readAhead.stop(backingId);
     const failure = closeBacking(this.#options.fd, backingId);
     if (failure !== undefined) this.#log.debug({ backingId, errno: failure }, "the kernel does not know a backing id");
   }

@@ -87,6 +87,12 @@ export function systemCall(declaration: string): (...args: readonly unknown[]) =
   };
 }
 
+/** A function of libc's that may block: it runs on another thread. Resolves with 0, or with errno when it answers anything else. */
+export function blockingCall(declaration: string): (...args: readonly unknown[]) => Promise<number> {
+  const call = self.func(declaration);
+  return (...args) => offThread(call, ...args);
+}
+
 /** Where a buffer lies, for structs that point to it. It holds as long as the buffer is referenced. */
 export function addressOf(buffer: Uint8Array): bigint {
   return koffi.address(buffer);
