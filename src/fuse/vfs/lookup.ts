@@ -6,6 +6,7 @@
  * A LIST has no user metadata: that comes from the listing where the server adds it, from the attribute cache, or by HEAD, and
  * when one entry of a listed directory needs a HEAD its neighbours get theirs in parallel.
  */
+import { isDeepStrictEqual } from "node:util";
 import { msOfTimespec } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { ListedObject, ObjectInfo } from "#s3/object-store.ts";
@@ -258,7 +259,8 @@ export class Lookup {
   async #resolveDirectory(parent: Inode, child: InodeChild, key: string): Promise<Inode> {
     const version = await this.#head(key);
     const inode = child.inode?.kind === "dir" ? child.inode : this.#replace(parent, child, "dir");
-    if (!inode.attributesDirty) this.apply(inode, version, key);
+    if (isSameMarker(inode, version)) inode.version = version ?? null;
+    else if (!inode.attributesDirty) this.apply(inode, version, key);
     inode.validatedAt = this.#context.clock.now();
     return inode;
   }
@@ -372,6 +374,14 @@ export function isReserved(parent: Inode, name: string): boolean {
 /** HEAD and PUT know whole seconds, LIST may know milliseconds. */
 export function isSameVersion(held: Version, listed: ListedObject): boolean {
   return held.etag === listed.etag && held.size === listed.size && Math.abs(held.lastModified - listed.lastModified) <= 1000;
+}
+
+/** A marker that says what it said: the directory's times moved since, in memory alone. All markers have the ETag of nothing. */
+function isSameMarker({ attributes, version }: Inode, found: Version | undefined): boolean {
+  if (attributes === undefined || version === undefined) return false;
+  if (version === null || found === undefined) return version === null && found === undefined;
+  const isSameTime = "mtime" in version.metadata || version.lastModified === found.lastModified;
+  return isSameTime && isDeepStrictEqual(version.metadata, found.metadata);
 }
 
 function versionFromListing({ details, etag, size, lastModified }: ListedObject): Version | undefined {
