@@ -290,12 +290,12 @@ describe.skipIf(missing !== undefined || skipMounts("the fuzzer with another S3 
       mounted = await startPosixMount(kind, "disputed", ["-o", options]);
       client = createSdkClient(mounted.server);
       processes = [new ObeyingProcess(), new ObeyingProcess()];
-    });
+    }, FUZZ_MS);
     afterAll(async () => {
       for (const process of processes ?? []) await process[Symbol.asyncDispose]();
       client?.destroy();
       await mounted?.end();
-    });
+    }, FUZZ_MS);
 
     async function check(run: BucketRun): Promise<void> {
       const name = `run-${++runs}`;

@@ -15,7 +15,7 @@ import { createSdkClient } from "../support/sdk-client.ts";
 import { bucketContent } from "./bucket-content.ts";
 import { inBytes, type Run, run, shownRun, shownStep } from "./fuzz-steps.ts";
 import { FULL, FUZZ_MS, fuzz, runsOf, SEED } from "./fuzzing.ts";
-import { ObeyingProcess, type Told } from "./obeying-process.ts";
+import { type Answer, ObeyingProcess, type Told } from "./obeying-process.ts";
 
 /** <linux/magic.h> */
 const [EXT4_MAGIC, FUSE_MAGIC] = [0xef53, 0x65735546];
@@ -27,14 +27,20 @@ const ext4 = [tmpdir(), "/var/tmp", homedir(), import.meta.dirname].find((folder
 const missing = missingCommand(["python3"]) ?? (ext4 === undefined ? "ext4" : undefined);
 if (missing !== undefined) console.warn(`SKIPPED the fuzzer: no ${missing} on this machine`);
 
-/** What stands in the directory before the first step. */
-const BEGINNING: readonly Told[] = [
-  { do: "mkdir", path: "d", mode: 0o777 },
-  { do: "writeFile", path: "a", size: 500, letter: "1" },
-  { do: "writeFile", path: "d/a", size: 500, letter: "2" },
-  { do: "chmod", path: "a", mode: 0o666 },
-  { do: "symlink", path: "c", to: "a" },
-];
+/** What stands in the directory, and is open, before the first step. */
+function beginning(unit: number): readonly (readonly [0 | 1, Told])[] {
+  const size = 20 * unit;
+  return [
+    [0, { do: "mkdir", path: "d", mode: 0o777 }],
+    [0, { do: "writeFile", path: "a", size, letter: "1" }],
+    [0, { do: "writeFile", path: "d/a", size, letter: "2" }],
+    [0, { do: "chmod", path: "a", mode: 0o666 }],
+    [0, { do: "symlink", path: "c", to: "a" }],
+    [0, { do: "open", slot: 0, path: "a", flags: ["O_RDWR"] }],
+    [1, { do: "open", slot: 0, path: "d/a", flags: ["O_RDWR"] }],
+    [1, { do: "open", slot: 1, path: "a", flags: ["O_RDONLY"] }],
+  ];
+}
 
 /** The first and the last stand for all in a short run. */
 const OPTIONS = [
@@ -47,6 +53,10 @@ const mounts = posixServers().flatMap((kind) => OPTIONS.map((options) => [kind, 
 
 type Pair = readonly [ObeyingProcess, ObeyingProcess];
 type Tree = Readonly<Record<string, string>>;
+
+function lines({ result, seen = [] }: Answer): string {
+  return [result, ...seen].join("\n       ");
+}
 
 class Comparison implements AsyncDisposable {
   readonly #mounted: PosixMount;
@@ -78,7 +88,7 @@ class Comparison implements AsyncDisposable {
       await chmod(root, 0o777);
     }
     try {
-      await this.#enter(roots, given.users);
+      await this.#enter(roots, given);
       await this.#take(given);
       await this.#leave();
       this.#kept.push({ name, tree: await this.#compareTrees(roots, name) });
@@ -91,19 +101,23 @@ class Comparison implements AsyncDisposable {
     if (old !== undefined) await this.#remove(old.name);
   }
 
-  async #enter([mount, disk]: readonly [string, string], users: Run["users"]): Promise<void> {
+  async #enter([mount, disk]: readonly [string, string], { users, unit }: Run): Promise<void> {
     for (const at of [0, 1] as const) {
       await Promise.all([this.#onMount[at].enter(mount, users[at]), this.#onDisk[at].enter(disk, users[at])]);
     }
-    for (const each of BEGINNING) await Promise.all([this.#onMount[0].ask(each), this.#onDisk[0].ask(each)]);
+    for (const [at, words] of beginning(unit)) await this.#ask(at, words, JSON.stringify(words));
   }
 
   async #take(given: Run): Promise<void> {
     for (const [index, step] of given.steps.entries()) {
       const words = inBytes(step, index, given);
-      const [found, expected] = await Promise.all([this.#onMount[step.process].ask(words), this.#onDisk[step.process].ask(words)]);
-      expect(found, `step ${index + 1}, ${shownStep(step, index, given)}: the mount gives what ext4 does not`).toEqual(expected);
+      await this.#ask(step.process, words, `step ${index + 1}, ${shownStep(step, index, given)}`);
     }
+  }
+
+  async #ask(at: 0 | 1, words: Told, what: string): Promise<void> {
+    const [found, expected] = await Promise.all([this.#onMount[at].ask(words), this.#onDisk[at].ask(words)]);
+    if (lines(found) !== lines(expected)) throw new Error(`${what}\nmount: ${lines(found)}\next4:  ${lines(expected)}`);
   }
 
   async #leave(): Promise<void> {
@@ -154,7 +168,7 @@ class Comparison implements AsyncDisposable {
 describe.skipIf(missing !== undefined || skipMounts("the fuzzer")).each(mounts)("on a bucket of %s with %s", (kind, options) => {
   let mounted: PosixMount;
   let elsewhere: MountedBucket;
-  let local: string;
+  let local: string | undefined;
   let comparison: Comparison;
 
   beforeAll(async () => {
@@ -164,13 +178,13 @@ describe.skipIf(missing !== undefined || skipMounts("the fuzzer")).each(mounts)(
     // The users of a run walk through it.
     await chmod(local, 0o711);
     comparison = new Comparison(mounted, elsewhere, local);
-  });
+  }, FUZZ_MS);
   afterAll(async () => {
     await comparison?.[Symbol.asyncDispose]();
     await elsewhere?.unmount();
     await mounted?.end();
-    await rm(local, { recursive: true, force: true });
-  });
+    if (local !== undefined) await rm(local, { recursive: true, force: true });
+  }, FUZZ_MS);
 
   const name = "random system calls of two processes do what they do on ext4";
   it(`${name} (FUZZ_SEED=${SEED})`, { timeout: FUZZ_MS }, async () => {
@@ -185,7 +199,7 @@ describe.skipIf(missing !== undefined || skipMounts("the fuzzer")).each(mounts)(
     console.log(`fuzzed on ${kind}, ${options}: ${RUNS} runs, seed ${SEED}`);
   });
 
-  it("what the last runs left is there after an unmount", async () => {
+  it("what the last runs left is there after an unmount", { timeout: FUZZ_MS }, async () => {
     mounted = await mounted.again();
     await using process = new ObeyingProcess();
     for (const { name: folder, tree } of comparison.kept) {
