@@ -73,7 +73,7 @@ const SHAPES: readonly Shape[] = [
 /** Servers differ in what they obey, which is the same at the first and at the millionth operation: a tenth of them on the second one. */
 function planOf({ operations }: Shape, isFirstServer: boolean): { operations: number; seeds: readonly number[] } {
   const given = process.env["FSX_SEED"];
-  const seeds = given === undefined ? (FULL ? operations.seeds : [Date.now() % 2 ** 31]) : [Number(given)];
+  const seeds = given === undefined ? (FULL ? operations.seeds : [1]) : [Number(given)];
   if (!FULL) return { operations: operations.short, seeds };
   return { operations: isFirstServer ? operations.full : operations.full / 10, seeds };
 }
