@@ -14,7 +14,7 @@ export interface KubeObject {
   readonly status?: {
     readonly phase?: string;
     readonly podIP?: string;
-    readonly containerStatuses?: readonly { readonly ready: boolean; readonly restartCount: number }[];
+    readonly containerStatuses?: readonly { readonly ready: boolean; readonly restartCount: number; readonly containerID?: string }[];
     readonly succeeded?: number;
     readonly failed?: number;
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];

@@ -1,7 +1,7 @@
 /** The node's reboot: every process and mount is gone at once, the disks stay. */
 import { describe, expect, it } from "vitest";
 import { driverReady } from "./driver.ts";
-import { isReady } from "./kubectl.ts";
+import { isReady, type KubeObject } from "./kubectl.ts";
 import { claim, pod } from "./manifests.ts";
 import { resumeObjectStore } from "./object-store.ts";
 import { useScenario } from "./scenario.ts";
@@ -11,6 +11,11 @@ const { cluster, kubectl } = useScenario("reboot");
 
 const PODS = ["shared-one", "shared-two", "alone"] as const;
 
+/** Its only container's id, a new one at each start. */
+function containerOf({ status }: KubeObject): string {
+  return status?.containerStatuses?.[0]?.containerID ?? "";
+}
+
 describe("a node that reboots", () => {
   it("starts its pods again, with all that was acknowledged before", async () => {
     await kubectl.apply(claim("shared"), claim("alone", { modes: ["ReadWriteOnce"] }));
@@ -19,11 +24,15 @@ describe("a node that reboots", () => {
     await Promise.all(PODS.map((name) => kubectl.ready(name)));
     for (const name of PODS) await kubectl.exec(name, `echo ${name} > /volume/${name}; sync /volume/${name}`);
 
+    const before = (await kubectl.list("pod")).map(containerOf);
     await cluster.script("down");
     await cluster.script("up");
     await resumeObjectStore(cluster);
     await driverReady(cluster);
-    await until("the pods", async () => (await kubectl.list("pod")).every((object) => isReady(object)));
+    // Until the kubelet has looked, their status is that of before.
+    await until("the pods", async () =>
+      (await kubectl.list("pod")).every((object) => isReady(object) && !before.includes(containerOf(object))),
+    );
 
     for (const name of PODS) expect(await kubectl.exec(name, `cat /volume/${name}`)).toBe(`${name}\n`);
     await kubectl.exec("shared-one", "echo after > /volume/after");
