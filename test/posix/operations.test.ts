@@ -140,6 +140,23 @@ mapped.flush(); mapped.close(); os.close(fd)`);
     expect(stdout).toBe("firstwrittenlast");
   });
 
+  it("a write by an ordinary user takes setuid and setgid away", async () => {
+    await program(`
+os.umask(0); os.chmod(".", 0o777)
+child = """
+import os
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for name in ("new", "opened", "truncated"):
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT, 0o6777)
+    if name == "opened": os.close(fd); fd = os.open(name, os.O_WRONLY)
+    if name == "truncated": os.ftruncate(fd, 100)
+    else: os.write(fd, b"x")
+    os.close(fd)
+"""
+subprocess.check_call([sys.executable, "-c", child])
+for name in ("new", "opened", "truncated"): assert os.stat(name).st_mode & 0o7777 == 0o777, name; os.unlink(name)`);
+  });
+
   it("flock and fcntl locks hold between processes", async () => {
     await program(`
 put("lock", "")

@@ -9,6 +9,7 @@ import type { VfsContext } from "./context.ts";
 import type { Inode } from "./inode.ts";
 import { storedMetadata } from "./inode-attributes.ts";
 import { pathKey } from "./key-names.ts";
+import { S_ISGID, S_ISUID } from "./mode.ts";
 import type { OpenContent } from "./open-content.ts";
 import { markOf } from "./own-version.ts";
 
@@ -24,10 +25,10 @@ export async function openContent(context: VfsContext, inode: Inode, intent: Ope
     // Removed or replaced before it was ever sent, after this caller looked it up: nothing has its content any more.
     if (inode.detached && !inode.version) throw new DriverError("stale", `${inode.name} is gone`);
     const parts = await firstParts(context, inode, intent);
-    inode.content = settle(context, parts);
+    inode.content = settle(context, inode, parts);
   } else {
     await refit(context, inode, open, intent);
-    if (open.handles === 0) rebind(context, open);
+    if (open.handles === 0) rebind(context, inode, open);
   }
   const content = inode.content as OpenContent;
   if (intent.write) {
@@ -44,8 +45,8 @@ function keepTimes(inode: Inode, { dirty }: OpenContent, intent: OpenIntent): vo
 }
 
 /** Content for a file that does not exist yet. */
-export function newContent(context: VfsContext, exclusive: boolean): OpenContent {
-  return { ...settle(context, { dirty: context.spool.create() }), exclusive };
+export function newContent(context: VfsContext, inode: Inode, exclusive: boolean): OpenContent {
+  return { ...settle(context, inode, { dirty: context.spool.create() }), exclusive };
 }
 
 interface Parts {
@@ -107,19 +108,27 @@ async function seizeUnknown(context: VfsContext, inode: Inode, isBacking: boolea
   return parts.dirty as DirtyFile;
 }
 
-function settle({ kernel }: VfsContext, parts: Parts): OpenContent {
+function settle(context: VfsContext, inode: Inode, parts: Parts): OpenContent {
   const { whole, reader, dirty } = parts;
-  const file = dirty?.isTracked ? undefined : (dirty ?? whole);
-  const backingId = kernel.passthrough && file !== undefined ? kernel.registerBacking(file.fd) : undefined;
+  const backingId = registerBacking(context, inode, parts);
   return { backingId, whole, reader, dirty, handles: 0, writers: 0, mayBeMapped: false, upload: undefined, sent: [], exclusive: false };
 }
 
 /** Content that outlived its last handle, unsent: the kernel may have it again. */
-function rebind({ kernel }: VfsContext, content: OpenContent): void {
-  const { whole, dirty } = content;
+function rebind(context: VfsContext, inode: Inode, content: OpenContent): void {
+  content.backingId ??= registerBacking(context, inode, content);
+}
+
+/** The kernel's own way to the local file, where there is one that it may take. */
+function registerBacking(
+  { kernel }: VfsContext,
+  inode: Inode,
+  { whole, dirty }: Pick<Parts, "whole" | "dirty"> | OpenContent,
+): number | undefined {
   const file = dirty?.isTracked ? undefined : (dirty ?? whole);
-  if (content.backingId !== undefined || file === undefined || !kernel.passthrough) return;
-  content.backingId = kernel.registerBacking(file.fd);
+  // Nobody would tell us of a write that takes these bits away: with HANDLE_KILLPRIV_V2 the kernel leaves that to who sees the write.
+  const hasPrivileges = ((inode.attributes?.mode ?? 0) & (S_ISUID | S_ISGID)) !== 0;
+  return kernel.passthrough && file !== undefined && !hasPrivileges ? kernel.registerBacking(file.fd) : undefined;
 }
 
 /**

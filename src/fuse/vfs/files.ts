@@ -74,7 +74,7 @@ export class Files {
   /** The first open of a file that create(2) just made. */
   openNew(inode: Inode, flags: number): Promise<Opened> {
     return inode.lock.run(async () => {
-      inode.content = newContent(this.#context, (flags & O_EXCL) !== 0);
+      inode.content = newContent(this.#context, inode, (flags & O_EXCL) !== 0);
       takeTimes(inode, inode.content);
       recordDirty(this.#context, inode);
       return this.#opened(inode, inode.content, flags);
