@@ -32,6 +32,8 @@ const mode = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(0o666, 0o777, 0o644, 0o600, 0o755) },
   { weight: 1, arbitrary: fc.constantFrom(0o7777, 0o4755, 0o2775, 0o1777, 0o2644, 0o000, 0o444) },
 );
+/** Without setuid and setgid: SEMANTICS.md tells the hole for files that are open. */
+const changedMode = fc.constantFrom(0o666, 0o777, 0o644, 0o600, 0o755, 0o1777, 0o444, 0o000);
 /** Not -1 for both: POSIX leaves open whether that moves the ctime. */
 const [owner, group] = [fc.constantFrom(0, 1001, 1002), fc.constantFrom(0, 1001, 1002, -1)];
 const attribute = fc.constantFrom("user.a", "user.b");
@@ -70,7 +72,7 @@ const told = fc.oneof(
   call(1, "fdatasync", { slot }),
   call(3, "flush", { slot }),
   call(2, "fstat", { slot }),
-  call(1, "fchmod", { slot, mode }),
+  call(1, "fchmod", { slot, mode: changedMode }),
   call(1, "futimens", { slot, mtime: fc.nat({ max: 9 }) }),
   call(3, "mapWrite", { slot, offset, size: units }),
   call(2, "mapRead", { slot }),
@@ -92,7 +94,7 @@ const told = fc.oneof(
   call(5, "link", { path, to: path }),
   call(2, "symlink", { path, to: path }),
   call(1, "mkfifo", { path, mode }),
-  call(3, "chmod", { path, mode }),
+  call(3, "chmod", { path, mode: changedMode }),
   call(2, "chown", { path, uid: owner, gid: group }),
   call(2, "utimens", { path, mtime: fc.nat({ max: 9 }), follow: fc.boolean() }),
   call(1, "touch", { path }),
