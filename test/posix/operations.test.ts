@@ -140,6 +140,18 @@ mapped.flush(); mapped.close(); os.close(fd)`);
     expect(stdout).toBe("firstwrittenlast");
   });
 
+  it("a named pipe carries bytes, and keeps its times", async () => {
+    await program(`
+os.mkfifo("pipe")
+before = os.stat("pipe")
+fd = os.open("pipe", os.O_RDWR)
+assert os.write(fd, b"through") == 7 and os.read(fd, 100) == b"through"
+os.close(fd)
+after = os.stat("pipe")
+assert (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)
+os.unlink("pipe")`);
+  });
+
   it("a write by an ordinary user takes setuid and setgid away", async () => {
     await program(`
 os.umask(0); os.chmod(".", 0o777)

@@ -46,7 +46,7 @@ def shown(info):
     kind = kind_of(info)
     # A directory's size and link count are its file system's own affair.
     size = f" size={info.st_size} links={info.st_nlink}" if kind != "dir" else ""
-    set_time = f" mtime={info.st_mtime_ns}" if info.st_mtime_ns < LONG_AGO_NS else ""
+    set_time = f" mtime={info.st_mtime_ns}" if info.st_mtime_ns < LONG_AGO_NS and kind != "fifo" else ""
     return f"{kind} {info.st_mode & 0o7777:o} {info.st_uid}:{info.st_gid}{size}{set_time}"
 
 
@@ -88,9 +88,20 @@ def bytes_of(told_to):
     return told_to["letter"].encode() * told_to["size"]
 
 
+def size_of(fd):
+    """A directory's is its file system's own affair."""
+    info = os.fstat(fd)
+    return info.st_size if stat.S_ISREG(info.st_mode) else 0
+
+
+def seek(told_to):
+    fd = fd_of(told_to)
+    return "a directory" if stat.S_ISDIR(os.fstat(fd).st_mode) else str(os.lseek(fd, told_to["offset"], told_to["whence"]))
+
+
 def map_write(told_to):
     fd = fd_of(told_to)
-    end = os.fstat(fd).st_size
+    end = size_of(fd)
     if told_to["offset"] >= end:
         return "beyond"
     mapped = mmap.mmap(fd, end)
@@ -105,7 +116,7 @@ def map_write(told_to):
 
 def map_read(told_to):
     fd = fd_of(told_to)
-    end = os.fstat(fd).st_size
+    end = size_of(fd)
     if end == 0:
         return "beyond"
     mapped = mmap.mmap(fd, end, prot=mmap.PROT_READ)
@@ -198,7 +209,7 @@ CALLS = {
     "pread": lambda c: told(os.pread(fd_of(c), c["size"], c["offset"])),
     "write": lambda c: str(os.write(fd_of(c), bytes_of(c))),
     "pwrite": lambda c: str(os.pwrite(fd_of(c), bytes_of(c), c["offset"])),
-    "seek": lambda c: str(os.lseek(fd_of(c), c["offset"], c["whence"])),
+    "seek": seek,
     "ftruncate": quiet(lambda c: os.ftruncate(fd_of(c), c["size"])),
     "fallocate": fallocate,
     "fsync": quiet(lambda c: os.fsync(fd_of(c))),
@@ -272,7 +283,8 @@ def difference(before, after):
             continue
         old = before.get(word)
         moved = ""
-        if isinstance(old, os.stat_result) and old.st_ino == info.st_ino:
+        # What goes through a pipe is the kernel's affair, and SEMANTICS.md says that it moves no time.
+        if isinstance(old, os.stat_result) and old.st_ino == info.st_ino and not stat.S_ISFIFO(info.st_mode):
             moved = (" mtime moved" if old.st_mtime_ns != info.st_mtime_ns else "") + (" ctime moved" if old.st_ctime_ns != info.st_ctime_ns else "")
         lines.append(f"{word}: {shown(info)}{moved}")
     return lines
@@ -298,7 +310,7 @@ def tree(stored):
             else:
                 line += [] if stored else [f"links={info.st_nlink}", f"same as {first.setdefault(info.st_ino, path)}"]
                 line += [f"size={info.st_size}"]
-            if info.st_mtime_ns < LONG_AGO_NS and not (stored and kind == "dir"):
+            if info.st_mtime_ns < LONG_AGO_NS and not (stored and kind == "dir") and kind != "fifo":
                 line.append(f"mtime={info.st_mtime_ns}")
             line += [f"{each}={told(os.getxattr(path, each))}" for each in sorted(os.listxattr(path))] if kind in ("dir", "file") else []
             found[path] = " ".join(line) + content_of(path, kind)
