@@ -17,7 +17,7 @@ import { inBytes, shownStep } from "./fuzz-steps.ts";
 import { FULL, FUZZ_MS, fuzz, runsOf, SEED } from "./fuzzing.ts";
 import { ObeyingProcess, type Told } from "./obeying-process.ts";
 
-const RUNS = runsOf(25, 800);
+const RUNS = runsOf(60, 800);
 /** The engine fills smaller files when they are opened; of larger ones a part may be missing when their version is gone. */
 const FILLED_BYTES = 4 << 20;
 

@@ -19,7 +19,7 @@ import { type Answer, ObeyingProcess, type Told } from "./obeying-process.ts";
 
 /** <linux/magic.h> */
 const [EXT4_MAGIC, FUSE_MAGIC] = [0xef53, 0x65735546];
-const RUNS = runsOf(12, 400);
+const RUNS = runsOf(30, 400);
 /** Runs whose trees are left to be seen after the unmount; in one directory they would be too many to be listed. */
 const KEPT = 10;
 
