@@ -142,7 +142,7 @@ export class Lookup {
         const name = object.key.slice(prefix.length);
         const folder = folderMarkedBy(name);
         if (name === "") marker = object;
-        else if (folder !== undefined && !isReserved(inode, folder)) marks.add(folder);
+        else if (folder !== undefined && object.size === 0 && !isReserved(inode, folder)) marks.add(folder);
         else if (isShowable(name) && !isReserved(inode, name)) objects.set(name, object);
       }
       for (const below of page.prefixes) {
@@ -189,7 +189,7 @@ export class Lookup {
     let prefix = below.objects.length > 0 || below.prefixes.length > 0;
     // A further request for what is not there: only where such marks were seen.
     if (version === undefined && !prefix && directory.folderMarks.size > 0) {
-      prefix = (await this.#head(folderMarkKey(key))) !== undefined;
+      prefix = (await this.#head(folderMarkKey(key)))?.size === 0;
       if (prefix) directory.folderMarks.add(name);
     }
     if (directory.isNewer(name, since)) return directory.get(name)?.inode;

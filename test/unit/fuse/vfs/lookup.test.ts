@@ -35,6 +35,17 @@ describe("directories in Hadoop's form, NAME_$folder$", () => {
     expect(await faultOf(world.user.rmdir("full"))).toBe("not_empty");
   });
 
+  it("are empty: an object with content that is called so is no directory, and no rmdir takes it", async () => {
+    await using world = await marked("empty");
+    world.memory.seed("data_$folder$", "somebody's");
+    expect(await world.user.readdir("")).toEqual(["empty"]);
+    world.memory.seed("empty_$folder$", "somebody's");
+    await world.user.rmdir("empty");
+    await world.user.mkdir("data");
+    await world.user.rmdir("data");
+    expect(world.memory.keys).toEqual(["data_$folder$", "empty_$folder$"]);
+  });
+
   it("go with rmdir", async () => {
     await using world = await marked("empty");
     await world.user.rmdir("empty");
