@@ -13,6 +13,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { CreateBucketCommand, GetObjectCommand, type S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { outputOf } from "../support/child-output.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
 import { hasCommand, type MountedBucket, mountOurs } from "../support/mounted-bucket.ts";
 import { availableServers, missingServers, type S3Server, startServer } from "../support/s3-servers.ts";
@@ -107,18 +108,9 @@ function configurationOf({ fileBytes, operationBytes, closes = 1 }: Shape, punch
 }
 
 /** Not spawnSync: the mount's own supervisor is another process, but vitest must be able to time out. */
-function run(file: string, args: readonly string[]): Promise<{ code: number | null; said: string }> {
-  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => {
-      said = (said + chunk.toString()).slice(-8000);
-    });
-  }
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve({ code, said }));
-  });
+async function run(file: string, args: readonly string[]): Promise<{ code: number | null; said: string }> {
+  const { code, said } = await outputOf(spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] }));
+  return { code, said: said.slice(-8000) };
 }
 
 async function sumOf(path: string): Promise<string> {

@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { homedir, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { outputOf } from "../support/child-output.ts";
 import { findBinary } from "../support/s3-servers.ts";
 
 export type Verdict = "ok" | "failed" | "skipped";
@@ -87,7 +88,7 @@ async function runOnce(program: string, run: Run, names: readonly string[] = [])
     run.other,
     ...(names.length === 0 ? [] : ["--exact", ...names.map((name) => `pjdfstest::tests::${name}`)]),
   ];
-  const output = await outputOf(words, join(run.home, "bin"));
+  const output = await suiteOutput(words, join(run.home, "bin"));
   const results = parseResults(output);
   if (results.size === 0) throw new Error(`pjdfstest ran nothing: ${output.slice(-2000)}`);
   return results;
@@ -126,7 +127,7 @@ function table(path: string): string[][] {
  * The suite's output. mount(8) calls libfuse's helper for a remount, and that looks for `bucketmount` in the system's own folders
  * only: for the time of the run, and for it alone, /usr/local/bin is a folder that has it.
  */
-function outputOf(words: readonly string[], bin: string): Promise<string> {
+async function suiteOutput(words: readonly string[], bin: string): Promise<string> {
   mkdirSync(bin, { recursive: true });
   writeFileSync(join(bin, "bucketmount"), `#!/bin/sh\nexec '${process.execPath}' -C source '${MAIN}' "$@"\n`, { mode: 0o755 });
   const script = 'mount --bind "$0" /usr/local/bin && exec "$@"';
@@ -134,16 +135,7 @@ function outputOf(words: readonly string[], bin: string): Promise<string> {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, RUST_BACKTRACE: "0", NO_COLOR: "1" },
   });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-  }
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", () => resolve(output));
-  });
+  return (await outputOf(child)).said;
 }
 
 const VERDICTS: Readonly<Record<string, Verdict>> = { ok: "ok", FAILED: "failed", skipped: "skipped" };

@@ -1,5 +1,6 @@
 /** stress-ng: how it is run, and what it says. */
 import { spawn } from "node:child_process";
+import { type ChildOutput, outputOf } from "../support/child-output.ts";
 
 export interface StressorRun {
   readonly name: string;
@@ -38,16 +39,6 @@ export function runsIn(said: string): StressorRun[] {
 }
 
 /** Behind everybody else: dozens of busy processes would keep the server from answering, which is no error of a file system. */
-function run(args: readonly string[]): Promise<{ code: number | null; said: string }> {
-  const child = spawn("nice", ["-n", "19", "stress-ng", ...args], { stdio: ["ignore", "pipe", "pipe"] });
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-    });
-  }
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve({ code, said }));
-  });
+function run(args: readonly string[]): Promise<ChildOutput> {
+  return outputOf(spawn("nice", ["-n", "19", "stress-ng", ...args], { stdio: ["ignore", "pipe", "pipe"] }));
 }

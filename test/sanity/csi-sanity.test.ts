@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { BucketAdmin } from "#s3/bucket-admin.ts";
 import { createBucketAdmin } from "#s3/index.ts";
+import { outputOf } from "../support/child-output.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
 import { availableServers, findBinary } from "../support/s3-servers.ts";
 import { type CsiWorld, startCsiWorld } from "./csi-world.ts";
@@ -53,16 +54,7 @@ async function runSanity(file: string, { node }: CsiWorld, parameters: Readonly<
     ],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk) => {
-      output += chunk;
-    });
-  }
-  const exitCode = await new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", resolve);
-  });
+  const { code: exitCode, said: output } = await outputOf(child);
   const [{ SpecReports: specs }] = JSON.parse(await readFile(report, "utf8")) as [Report];
   const named = (state: string) =>
     specs

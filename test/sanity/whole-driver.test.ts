@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type Cluster, startCluster } from "../../scripts/demo/cluster.ts";
+import { outputOf } from "../support/child-output.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
 import { availableServers, findBinary } from "../support/s3-servers.ts";
 
@@ -18,7 +19,7 @@ interface Outcome {
   readonly output: string;
 }
 
-function runSanity(cluster: Cluster): Promise<Outcome> {
+async function runSanity(cluster: Cluster): Promise<Outcome> {
   const flags = {
     "csi.endpoint": `unix://${cluster.socket("node")}`,
     "csi.controllerendpoint": `unix://${cluster.socket("controller")}`,
@@ -27,18 +28,8 @@ function runSanity(cluster: Cluster): Promise<Outcome> {
   };
   const args = [...Object.entries(flags).map(([name, value]) => `--${name}=${value}`), "--ginkgo.no-color"];
   const child = spawn(program ?? "", args, { stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-  }
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (exitCode) =>
-      resolve({ exitCode, closing: /Ran [\s\S]*Skipped/.exec(output)?.[0].replace(/\s+/g, " ") ?? "", output }),
-    );
-  });
+  const { code: exitCode, said: output } = await outputOf(child);
+  return { exitCode, closing: /Ran [\s\S]*Skipped/.exec(output)?.[0].replace(/\s+/g, " ") ?? "", output };
 }
 
 test.skipIf(skip).each(availableServers())("csi-sanity passes on the whole driver with %s", { timeout: 600_000 }, async (kind) => {

@@ -91,6 +91,13 @@ export class MemoryObjectStore implements ObjectStore {
     for (const operation of Object.keys(this.requests)) delete this.requests[operation];
   }
 
+  /** The requests while `work` runs. */
+  async requestsDuring(work: () => Promise<unknown>): Promise<Record<string, number>> {
+    this.resetRequests();
+    await work();
+    return { ...this.requests };
+  }
+
   /** Stores an object as another client would, not counted. */
   seed(
     key: string,

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { chmod } from "node:fs/promises";
 import { dirname } from "node:path";
 import { CreateBucketCommand } from "@aws-sdk/client-s3";
+import { outputOf } from "./child-output.ts";
 import { hasCommand, type MountedBucket, mountOurs } from "./mounted-bucket.ts";
 import { availableServers, type S3Server, type ServerKind, startServer } from "./s3-servers.ts";
 import { createSdkClient } from "./sdk-client.ts";
@@ -69,25 +70,14 @@ export function missingCommand(commands: readonly string[]): string | undefined 
 }
 
 /** What a program printed, both streams as they came. Rejects with all of it when the program ends with another code than `code`. */
-export function runProgram(
+export async function runProgram(
   [file = "", ...args]: readonly string[],
   { cwd, env = {}, code = 0 }: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv; readonly code?: number },
 ): Promise<string> {
   const child = spawn(file, args, { cwd, env: { ...process.env, LC_ALL: "C.UTF-8", ...env }, stdio: ["ignore", "pipe", "pipe"] });
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-    });
-  }
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (ended, signal) => {
-      if (ended === code) resolve(said);
-      else
-        reject(new Error(`${[file, ...args].join(" ").slice(0, 200)} ended with ${signal ?? ended}, not ${code}:\n${said.slice(-4000)}`));
-    });
-  });
+  const { code: ended, signal, said } = await outputOf(child);
+  if (ended === code) return said;
+  throw new Error(`${[file, ...args].join(" ").slice(0, 200)} ended with ${signal ?? ended}, not ${code}:\n${said.slice(-4000)}`);
 }
 
 /** A bash script that ends at its first failure. */

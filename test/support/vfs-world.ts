@@ -280,3 +280,11 @@ function mortal(store: ObjectStore, isDead: () => boolean): ObjectStore {
     },
   });
 }
+
+/** A world whose bucket has `count` small files below `d/`, named so that their order is that of their numbers. */
+export async function seededWorld(count: number, given: WorldOptions = {}, listMetadata = false): Promise<VfsWorld> {
+  const clock = new ManualClock();
+  const world = await VfsWorld.open({ ...given, clock, store: new MemoryObjectStore({ clock, listMetadata }) });
+  for (let i = 0; i < count; i++) world.memory.seed(`d/f${String(i).padStart(5, "0")}`, `content ${i}`);
+  return world;
+}
