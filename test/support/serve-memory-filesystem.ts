@@ -19,7 +19,6 @@ export interface ServeConfig extends Pick<MemoryFileSystemOptions, "ttlMs" | "ne
   readonly backingId?: number;
   /** The predecessor's init reply, base64. */
   readonly resume?: string;
-  readonly readers?: number;
 }
 
 export type ServeRequest =
@@ -58,7 +57,6 @@ async function serve(config: ServeConfig): Promise<void> {
     passthrough: "auto",
     ...(config.resume === undefined ? {} : { resume: Buffer.from(config.resume, "base64") }),
     ...(backingFd === undefined ? {} : { trialFd: backingFd }),
-    ...(config.readers === undefined ? {} : { readers: config.readers }),
   });
   let { backingId } = config;
   const backing = (fd: number): number | undefined => {

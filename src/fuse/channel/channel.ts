@@ -42,7 +42,5 @@ export interface ChannelOptions {
   readonly trialFd?: number;
   /** Called with the init reply before the kernel gets it. Store it here: then no death of this process can lose it. */
   readonly beforeInit?: (init: Uint8Array) => void;
-  /** Reads of the device in flight; default 4. Each holds a thread of libuv's pool (UV_THREADPOOL_SIZE). */
-  readonly readers?: number;
   readonly log?: Logger;
 }

@@ -4,8 +4,7 @@
  * A fresh connection begins with the kernel's INIT. A successor engine, given its predecessor's init reply, goes on with the
  * same connection: it asks the kernel to send again what was read and not answered (FUSE_NOTIFY_RESEND).
  */
-import { read, write, writeSync } from "node:fs";
-import { promisify } from "node:util";
+import { write, writeSync } from "node:fs";
 import { DriverError } from "#core/errors.ts";
 import { type Logger, silentLogger } from "#core/log.ts";
 import type { ValuesOf } from "#core/struct.ts";
@@ -15,26 +14,21 @@ import { ReplyEncoder } from "#fuse/wire/encode.ts";
 import { encodeInvalEntry, encodeInvalInode, encodeResend } from "#fuse/wire/notify.ts";
 import { OPS, opcodeName } from "#fuse/wire/ops.ts";
 import { BackingReadAhead } from "./backing-read-ahead.ts";
+import { BufferPool, type ReadBuffer } from "./buffers.ts";
 import type { ChannelOptions, KernelChannel, KernelFeatures } from "./channel.ts";
+import { DeviceReader } from "./device-reader.ts";
 import { exitAtOnce } from "./libc.ts";
 import { RequestLoop } from "./loop.ts";
 import { closeBacking, openBacking, tryBacking } from "./passthrough.ts";
 import { type Agreement, agreementOf, encodeInit, initFlagNames, MAX_WRITE, negotiate } from "./session.ts";
 
-const DEFAULT_READERS = 4;
-
-/** Threads left to everybody else (file I/O of the cache, DNS) when libuv's pool is small. */
-const SPARED_THREADS = 2;
-
 const EIO = 5;
 
-const readFd = promisify(read);
-
 /**
- * While reads are blocked the process could not end: libuv joins its threads on the way out, also after process.exit and an
- * uncaught exception, and a blocked one never comes. So the last listener of "exit" leaves by _exit(2).
+ * A notice may wait in the kernel, and libuv joins its threads on the way out, also after process.exit and an uncaught exception: the
+ * process could not end. So the last listener of "exit" leaves by _exit(2).
  */
-async function whileReading<T>(work: () => Promise<T>): Promise<T> {
+async function whileNotifying<T>(work: () => Promise<T>): Promise<T> {
   const leave = (code: number): void => exitAtOnce(code);
   process.on("exit", leave);
   try {
@@ -72,7 +66,7 @@ function sendResend(fd: number): boolean {
 
 /** Waits for INIT, agrees, tells `beforeInit`, answers. Returns the answer's bytes. */
 async function answerInit(options: ChannelOptions, log: Logger): Promise<Uint8Array> {
-  const { header, offer } = await whileReading(() => readInit(options.fd));
+  const { header, offer } = await readInit(options.fd);
   const encoder = new ReplyEncoder();
   try {
     const answer = negotiate(offer, options);
@@ -88,13 +82,8 @@ async function answerInit(options: ChannelOptions, log: Logger): Promise<Uint8Ar
 }
 
 async function readInit(fd: number): Promise<{ header: RequestHeader; offer: ValuesOf<typeof InitIn> }> {
-  const bytes = new Uint8Array(MAX_WRITE + 4096);
-  const message = { bytes, view: new DataView(bytes.buffer) };
-  const { bytesRead } = await readFd(fd, bytes, 0, bytes.length, null).catch((error: NodeJS.ErrnoException) => {
-    const what = error.code === "ENODEV" ? "the mount is gone" : error.code === "EPERM" ? "it is not mounted" : error.message;
-    throw new DriverError("internal", `waiting for the kernel's INIT on descriptor ${fd}: ${what}`, { cause: error });
-  });
-  const header = decodeHeader(message, bytesRead);
+  const { message, length } = await readFirst(fd);
+  const header = decodeHeader(message, length);
   if (header.opcode !== OPS.INIT.opcode) {
     const found = opcodeName(header.opcode);
     throw new DriverError(
@@ -106,6 +95,23 @@ async function readInit(fd: number): Promise<{ header: RequestHeader; offer: Val
   return { header, offer: offer as ValuesOf<typeof InitIn> };
 }
 
+/** The first request of the connection. The reader takes no second one. */
+async function readFirst(fd: number): Promise<{ message: ReadBuffer; length: number }> {
+  const what = `waiting for the kernel's INIT on descriptor ${fd}`;
+  const reader = new DeviceReader(fd, new BufferPool(MAX_WRITE + 4096, 1));
+  let first: { message: ReadBuffer; length: number } | undefined;
+  const reading = reader.run((message, length) => {
+    first = { message, length };
+    reader.stop();
+    return true;
+  });
+  await reading.catch((cause: unknown) => {
+    throw new DriverError("internal", `${what} (is it mounted?)`, { cause });
+  });
+  if (first === undefined) throw new DriverError("internal", `${what}: the mount is gone`);
+  return first;
+}
+
 /** The agreed features less what does not work here. */
 function provenFeatures(options: ChannelOptions, { features }: Agreement, log: Logger): KernelFeatures {
   if (!features.passthrough || options.passthrough === "no") return { ...features, passthrough: false };
@@ -113,12 +119,6 @@ function provenFeatures(options: ChannelOptions, { features }: Agreement, log: L
   const failure = tryBacking(options.fd, options.trialFd);
   if (failure !== undefined) log.info({ errno: failure }, "passthrough is off: the kernel refused a backing file of the cache folder");
   return { ...features, passthrough: failure === undefined };
-}
-
-/** As many reads in flight as libuv's pool bears. */
-function readerCount(options: ChannelOptions): number {
-  const threads = Number(process.env.UV_THREADPOOL_SIZE ?? 4) || 4;
-  return Math.max(1, Math.min(options.readers ?? DEFAULT_READERS, threads - SPARED_THREADS));
 }
 
 class DeviceChannel implements KernelChannel {
@@ -142,12 +142,11 @@ class DeviceChannel implements KernelChannel {
       fd: this.#options.fd,
       maxWrite: this.features.maxWrite,
       setxattrExt: this.#agreement.setxattrExt,
-      readers: readerCount(this.#options),
       init: this.init,
       lostRequests: this.#options.resume !== undefined && !this.features.resend,
       log: this.#log,
     });
-    return whileReading(() => loop.run());
+    return whileNotifying(() => loop.run());
   }
 
   registerBacking(fd: number): number | undefined {

@@ -5,6 +5,7 @@
  * with glibc and with musl. mount and umount2 run on another thread: they may wait for a file system, and a process that
  * waits for a mount which it watches over must go on working.
  */
+import { constants } from "node:fs";
 import koffi from "koffi";
 import { ERRNO, type ErrnoName } from "#core/errno.ts";
 import { DriverError, type Fault } from "#core/errors.ts";
@@ -13,6 +14,8 @@ const self = koffi.load(null);
 const mountCall = self.func("int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)");
 const umountCall = self.func("int umount2(const char *target, int flags)");
 const exitCall = self.func("void _exit(int status)");
+const fcntlCall = self.func("int fcntl(int fd, int command, long argument)");
+const readCall = self.func("long read(int fd, void *buffer, unsigned long size)");
 const ioctlCall = self.func("int ioctl(int fd, unsigned long request, void *argument)");
 
 /** mount(2)'s flags, from <linux/mount.h>. */
@@ -78,6 +81,21 @@ export function ioctl(fd: number, request: number, argument: Uint8Array): number
   return result < 0 ? -koffi.errno() : result;
 }
 
+/** fcntl(2)'s commands, from <fcntl.h>. */
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+/** Makes reads and writes that would have to wait fail with EAGAIN: a property of the open file, with whoever else holds it. */
+export function setNonBlocking(fd: number): void {
+  fcntlCall(fd, F_SETFL, fcntlCall(fd, F_GETFL, 0) | constants.O_NONBLOCK);
+}
+
+/** read(2) on this thread. Returns the bytes read, or minus the errno: no error object is made for an EAGAIN. */
+export function readNow(fd: number, buffer: Uint8Array): number {
+  const result = Number(readCall(fd, buffer, buffer.byteLength));
+  return result < 0 ? -koffi.errno() : result;
+}
+
 /** A function of libc's that answers an int or long: the result, or minus the errno. It runs on this thread, so it must not block. */
 export function systemCall(declaration: string): (...args: readonly unknown[]) => number {
   const call = self.func(declaration);
@@ -128,6 +146,21 @@ export class ReadyWatch {
     this.#handle.close();
     this.#settle(ready);
     this.#settle = undefined;
+  }
+}
+
+/** Calls, in the event loop and without a thread, whenever a descriptor can be read or its other end is gone. Reading is up to who hears. */
+export class ReadableWatch {
+  readonly #handle: ReturnType<typeof koffi.node.poll>;
+
+  /** `tell` is called from outside of any JavaScript: promises that it resolves wait for the next turn of the loop. */
+  constructor(fd: number, tell: () => void) {
+    this.#handle = koffi.node.poll(fd, { readable: true, disconnect: true }, tell);
+  }
+
+  /** To be called before the descriptor is closed. */
+  close(): void {
+    this.#handle.close();
   }
 }
 

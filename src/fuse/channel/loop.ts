@@ -1,12 +1,9 @@
 /**
- * The request loop: several reads of /dev/fuse in flight, dispatch by the op table, one synchronous write per reply.
- *
- * A read blocks a thread of libuv's pool until the kernel has a request. The reply is written from the main thread, which
- * costs a few microseconds and needs no second hop. A handler that answers at once is replied to at once.
+ * The request loop: what `DeviceReader` read is dispatched by the op table; one synchronous write per reply, which costs a few microseconds.
+ * A handler that answers at once is replied to at once.
  */
-import { read, writevSync } from "node:fs";
+import { writevSync } from "node:fs";
 import { ERRNO } from "#core/errno.ts";
-import { DriverError } from "#core/errors.ts";
 import type { Logger } from "#core/log.ts";
 import { InitOut, type InterruptIn } from "#fuse/wire/abi.ts";
 import { type DecodeRules, decodeArguments, decodeHeader, type Message, uniqueNumber } from "#fuse/wire/decode.ts";
@@ -14,6 +11,7 @@ import { type Packet, ReplyEncoder } from "#fuse/wire/encode.ts";
 import { OP_BY_CODE, OPS, type OpHandlers, type OpRow, opcodeName } from "#fuse/wire/ops.ts";
 import { printRequest } from "#fuse/wire/print.ts";
 import { BufferPool, type ReadBuffer } from "./buffers.ts";
+import { DeviceReader } from "./device-reader.ts";
 import { errnoOf } from "./errno-of.ts";
 import { LiveRequest, RequestsUnderWay } from "./interrupts.ts";
 
@@ -26,8 +24,6 @@ const COPY_LIMIT = 64 << 10;
 /** Free read buffers kept. */
 const BUFFERS_KEPT = 8;
 
-/** A read failed, and reading again is right: interrupted, or the request was withdrawn before it reached us. */
-const RETRIED = new Set(["EINTR", "EAGAIN", "ENOENT"]);
 /** The mount is gone. */
 const ENDED = new Set(["ENODEV", "ECONNABORTED"]);
 
@@ -36,7 +32,6 @@ type AnyHandler = (request: LiveRequest, ...args: unknown[]) => unknown;
 export interface LoopOptions extends DecodeRules {
   readonly fd: number;
   readonly maxWrite: number;
-  readonly readers: number;
   /** The init reply, for a kernel that asks again because a predecessor died before it answered. */
   readonly init: Uint8Array;
   /** A predecessor read requests that it did not answer, and the kernel cannot send them again (before Linux 6.9). */
@@ -48,61 +43,40 @@ export class RequestLoop {
   readonly #options: LoopOptions;
   readonly #handlers: ReadonlyMap<number, AnyHandler>;
   readonly #pool: BufferPool;
+  readonly #reader: DeviceReader;
   readonly #encoder = new ReplyEncoder();
   readonly #underWay = new RequestsUnderWay();
   readonly #ended = Promise.withResolvers<void>();
-  #readersLeft = 0;
-  #gone = false;
-  #failure: Error | undefined;
+  #isGone = false;
 
   constructor(handlers: OpHandlers, options: LoopOptions) {
     this.#options = options;
     this.#pool = new BufferPool(options.maxWrite + HEADROOM, BUFFERS_KEPT);
+    this.#reader = new DeviceReader(options.fd, this.#pool);
     const methods = handlers as unknown as Readonly<Record<string, AnyHandler>>;
     const served = Object.values<OpRow>(OPS).filter((row) => row.channel !== true);
     this.#handlers = new Map(served.map((row) => [row.opcode, (methods[row.method] as AnyHandler).bind(handlers)]));
   }
 
-  /** Resolves when the mount is gone and all handlers have settled. */
-  run(): Promise<void> {
-    this.#readersLeft = this.#options.readers;
-    for (let i = 0; i < this.#options.readers; i++) this.#read(this.#pool.take());
-    return this.#ended.promise;
-  }
-
-  #read(buffer: ReadBuffer): void {
-    read(this.#options.fd, buffer.bytes, 0, buffer.bytes.length, null, (error, length) => {
-      if (error !== null) {
-        this.#readFailed(error, buffer);
-        return;
-      }
-      let kept = false;
-      try {
-        kept = this.#dispatch(buffer, length);
-      } catch (failure) {
-        this.#options.log.error({ cause: failure }, "a request of the kernel could not be read");
-      }
-      this.#read(kept ? this.#pool.take() : buffer);
-    });
-  }
-
-  #readFailed(error: NodeJS.ErrnoException, buffer: ReadBuffer): void {
-    const code = error.code ?? "";
-    if (RETRIED.has(code) && !this.#gone) {
-      this.#read(buffer);
-      return;
-    }
-    if (!ENDED.has(code) && !this.#gone)
-      this.#failure = new DriverError("internal", `reading /dev/fuse: ${error.message}`, { cause: error });
-    this.#gone = true;
-    this.#readersLeft--;
+  /** Resolves when the mount is gone and all handlers have settled. Rejects when the device fails. */
+  async run(): Promise<void> {
+    await this.#reader.run((buffer, length) => this.#take(buffer, length));
+    this.#isGone = true;
     this.#endIfDone();
+    await this.#ended.promise;
+  }
+
+  #take(buffer: ReadBuffer, length: number): boolean {
+    try {
+      return this.#dispatch(buffer, length);
+    } catch (failure) {
+      this.#options.log.error({ cause: failure }, "a request of the kernel could not be read");
+      return false;
+    }
   }
 
   #endIfDone(): void {
-    if (!this.#gone || (this.#failure === undefined && (this.#readersLeft > 0 || this.#underWay.size > 0))) return;
-    if (this.#failure === undefined) this.#ended.resolve();
-    else this.#ended.reject(this.#failure);
+    if (this.#isGone && this.#underWay.size === 0) this.#ended.resolve();
   }
 
   /** Handles one message. True: the buffer is in use until the request's handler settles. */
