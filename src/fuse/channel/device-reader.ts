@@ -25,6 +25,7 @@ export class DeviceReader {
   #buffer: ReadBuffer;
   #watch: ReadableWatch | undefined;
   #isDue = false;
+  #left = 0;
 
   /** `fd` is a mounted /dev/fuse; each buffer of the pool holds the largest request. */
   constructor(fd: number, pool: BufferPool) {
@@ -59,7 +60,16 @@ export class DeviceReader {
 
   readonly #turn = (): void => {
     this.#isDue = false;
-    for (let left = REQUESTS_PER_TURN; left > 0 && this.#watch !== undefined && this.#readOne(); left--);
+    this.#left = REQUESTS_PER_TURN;
+    this.#next();
+  };
+
+  /** Between two requests everything runs that the first one's handler resolved: what needs no waiting is answered in the order it came. */
+  readonly #next = (): void => {
+    if (this.#left === 0 || this.#watch === undefined || !this.#readOne()) return;
+    this.#left -= 1;
+    // A tick comes when no microtask is left.
+    queueMicrotask(() => process.nextTick(this.#next));
   };
 
   /** False when there is nothing to read. */

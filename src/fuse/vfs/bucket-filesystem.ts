@@ -106,9 +106,11 @@ export class BucketFileSystem implements FileSystem {
   }
 
   /** The entry, counted as one look-up of the kernel's. */
-  #give(inode: Inode): Entry {
+  #give(found: Inode): Entry {
+    const { inodes } = this.#context;
+    const inode = inodes.present(found);
     const entry = this.#entry(inode);
-    this.#context.inodes.hold(inode);
+    inodes.hold(inode);
     return entry;
   }
 

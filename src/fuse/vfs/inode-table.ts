@@ -112,7 +112,25 @@ export class InodeTable {
     this.record(inode);
   }
 
-  /** The kernel is about to learn of this inode once more. */
+  /**
+   * The inode to show the kernel for one that a look-up found: it, or what took its place. While the look-up waited, a FORGET of all
+   * earlier ones may have let it go.
+   */
+  present(inode: Inode): Inode {
+    if (this.#inodes.has(inode.node)) return inode;
+    if (inode.parent !== null && !this.#inodes.has(inode.parent.node)) {
+      inode.parent = this.present(inode.parent);
+      this.record(inode.parent);
+    }
+    const child: InodeChild | undefined = inode.detached ? undefined : inode.parent?.directory?.get(inode.name);
+    if (child?.inode !== undefined) return child.inode;
+    this.#inodes.set(inode.node, inode);
+    if (inode.parent !== null) inode.parent.liveChildren += 1;
+    if (child !== undefined) child.inode = inode;
+    return inode;
+  }
+
+  /** The kernel is about to learn of this inode, which is in the table, once more. */
   hold(inode: Inode): void {
     if (inode.lookups === 0) this.record(inode);
     inode.lookups += 1;

@@ -1,5 +1,6 @@
 /** Directory streams. */
 import { expect } from "vitest";
+import { type NodeId, ROOT_NODE } from "#core/brand.ts";
 import { faultOf, O_CREAT, O_WRONLY } from "../../support/kernel-user.ts";
 import type { Checks } from "./checks.ts";
 
@@ -84,6 +85,29 @@ export const directories: Checks = {
     user.forgetAll();
     expect(await faultOf(fs.getattr(node, undefined, user.caller))).toBe("stale");
     expect(await user.text("f")).toBe("x");
+  },
+  "a forget of all earlier look-ups takes nothing from one that is under way": async ({ user, fs, letTimePass }) => {
+    await user.mkdir("d");
+    await user.writeFile("d/f", "x");
+    await fs.syncAll();
+    for (const [name, isKnown] of [
+      ["d", true],
+      ["d", false],
+      ["f", true],
+      ["f", false],
+    ] as const) {
+      user.forgetAll();
+      const parent = name === "d" ? ROOT_NODE : await user.node("d");
+      const first = await fs.lookup(parent, name, user.caller);
+      if (!isKnown) letTimePass();
+      const second = fs.lookup(parent, name, user.caller);
+      fs.forget(first.node as NodeId, 1);
+      const { node } = await second;
+      expect(await faultOf(fs.getattr(node as NodeId, undefined, user.caller))).toBe("done");
+      expect((await fs.lookup(parent, name, user.caller)).node).toBe(node);
+      fs.forget(node as NodeId, 2);
+    }
+    expect(await user.text("d/f")).toBe("x");
   },
   "a directory that was removed while open is empty": async ({ user, fs }) => {
     await user.mkdir("d");

@@ -51,6 +51,21 @@ describe("InodeTable", () => {
     expect(inodes.size).toBe(1);
   });
 
+  it("`present` puts back what a `forget` let go, with its parents, or answers what took its place", () => {
+    const { inodes, medium } = table();
+    const dir = lookedUp(inodes, inodes.root, "d", "dir");
+    const file = lookedUp(inodes, dir, "f");
+    expect(inodes.present(file)).toBe(file);
+    for (const { node } of [dir, file]) inodes.forget(node, 1);
+    expect(inodes.size).toBe(1);
+    expect(inodes.present(file)).toBe(file);
+    inodes.hold(file);
+    assertInvariants(inodes, new Set(medium.inodes.keys()));
+    expect([...medium.inodes.keys()].toSorted()).toEqual([dir.node, file.node]);
+    inodes.forget(file.node, 1);
+    expect([inodes.size, medium.inodes.size]).toEqual([1, 0]);
+  });
+
   it("what is only here, or open, stays without look-ups", () => {
     const { inodes } = table();
     const local = lookedUp(inodes, inodes.root, "new");
