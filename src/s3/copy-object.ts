@@ -55,7 +55,9 @@ async function copyInParts(http: S3Http, source: string, target: string, options
   const { headers, metadata } = options.replace ?? info;
   const { signal, deadlineMs } = options;
   const call = { signal, deadlineMs };
-  const upload = await beginUpload(http, target, { headers, metadata, withCopies: true, ...call });
+  const { tagCount } = info.headers;
+  const tags = tagCount === undefined ? {} : { tagCount };
+  const upload = await beginUpload(http, target, { headers: { ...headers, ...tags }, metadata, withCopies: true, tagsOf: source, ...call });
   try {
     const count = Math.ceil(info.size / limits.partBytes);
     const parts = Array.from<UploadedPart>({ length: count });

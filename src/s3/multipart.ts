@@ -8,6 +8,7 @@ import { etagInXml, etagOf, headersOfConditions, headersOfObject, putResultOf } 
 import type { BeginUploadOptions, CallOptions, Payload, PutConditions, PutResult, UploadedPart, UploadId } from "./object-store.ts";
 import { CRC32_HEADER, preparePayload } from "./payload.ts";
 import { resultOfStanding, standingAfterRepeat } from "./put-object.ts";
+import { withTagsOf } from "./tags.ts";
 import { escapeXml, leafText } from "./xml.ts";
 
 /** S3's limit. */
@@ -24,7 +25,9 @@ export async function beginUpload(http: S3Http, key: string, options: BeginUploa
     ...headersOfObject(options.headers, options.metadata),
     ...(withCopies ? {} : { "x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT" }),
   };
-  const { body } = await http.send({ operation: "CreateMultipartUpload", key, query: { uploads: "" }, headers }, options);
+  const { body } = await withTagsOf(http, options.tagsOf ?? key, options.headers, options, (tagging) =>
+    http.send({ operation: "CreateMultipartUpload", key, query: { uploads: "" }, headers: { ...headers, ...tagging } }, options),
+  );
   const uploadId = leafText(body.toString("utf8"), "UploadId");
   if (!uploadId) throw new DriverError("internal", `CreateMultipartUpload "${key}": the server sent no UploadId`, { context: { key } });
   return { key, uploadId, ...(withCopies ? { withCopies } : {}) };

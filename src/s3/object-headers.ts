@@ -7,7 +7,9 @@ import { leafText } from "./xml.ts";
 /** Response headers: names in lower case, values as strings of bytes. */
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
-const NAMES: Readonly<Record<keyof ObjectHeaders, string>> = {
+type SentHeader = Exclude<keyof ObjectHeaders, "tagCount">;
+
+const NAMES: Readonly<Record<SentHeader, string>> = {
   contentType: "content-type",
   cacheControl: "cache-control",
   contentDisposition: "content-disposition",
@@ -18,7 +20,7 @@ const NAMES: Readonly<Record<keyof ObjectHeaders, string>> = {
   serverSideEncryption: "x-amz-server-side-encryption",
   sseKmsKeyId: "x-amz-server-side-encryption-aws-kms-key-id",
 };
-const ENTRIES = Object.entries(NAMES) as [keyof ObjectHeaders, string][];
+const ENTRIES = Object.entries(NAMES) as [SentHeader, string][];
 const METADATA = "x-amz-meta-";
 
 /** Request headers that give an object its system headers and user metadata. */
@@ -42,11 +44,13 @@ export function headersOfConditions({ ifMatch, ifNoneMatch }: PutConditions): Re
 
 /** What a HEAD or GET answered, given the whole object's size. */
 export function infoOf(key: string, size: number, response: ResponseHeaders): ObjectInfo {
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string | number> = {};
   for (const [field, name] of ENTRIES) {
     const value = headerOf(response, name);
     if (value !== undefined) headers[field] = value;
   }
+  const tagCount = Number(headerOf(response, "x-amz-tagging-count") ?? 0);
+  if (tagCount > 0) headers["tagCount"] = tagCount;
   const metadata: Record<string, string> = {};
   for (const name of Object.keys(response)) {
     if (name.startsWith(METADATA)) metadata[name.slice(METADATA.length)] = decodeMetadata(headerOf(response, name) ?? "");

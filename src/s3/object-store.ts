@@ -27,6 +27,11 @@ export interface ObjectHeaders {
   readonly storageClass?: string;
   readonly serverSideEncryption?: string;
   readonly sseKmsKeyId?: string;
+  /**
+   * How many tags the object has, where it has any. What is put or uploaded with this gets the tags that the object under its key has at that
+   * time, which costs a request; a copy has its source's in any case. Others may change tags at any time: they are no part of a version.
+   */
+  readonly tagCount?: number;
 }
 
 export type UserMetadata = Readonly<Record<string, string>>;
@@ -147,6 +152,8 @@ export interface BeginUploadOptions extends CallOptions {
    * copies is begun without one (and its own parts carry an MD5, which costs more).
    */
   readonly withCopies?: boolean;
+  /** Whose tags `headers.tagCount` speaks of; default: those of the object under the upload's key. */
+  readonly tagsOf?: string;
 }
 
 export interface UploadedPart {

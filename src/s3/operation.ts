@@ -18,6 +18,7 @@ const SLOW = { attemptMs: 300_000, deadlineMs: 600_000, errorIn200: true } as co
 export const OPERATIONS = {
   HeadObject: { method: "HEAD", ...QUICK },
   GetObject: { method: "GET", ...QUICK },
+  GetObjectTagging: { method: "GET", ...QUICK },
   PutObject: { method: "PUT", ...QUICK },
   ListObjectsV2: { method: "GET", attemptMs: 30_000, deadlineMs: 90_000 },
   CopyObject: { method: "PUT", ...SLOW },

@@ -6,6 +6,7 @@ import type { S3Http } from "./http.ts";
 import { etagOf, headersOfConditions, headersOfObject, putResultOf } from "./object-headers.ts";
 import type { CallOptions, ObjectInfo, Payload, PutOptions, PutResult } from "./object-store.ts";
 import { type PreparedPayload, preparePayload } from "./payload.ts";
+import { withTagsOf } from "./tags.ts";
 
 /**
  * Writes a whole object. The body carries its CRC-32, which the server checks before it stores anything.
@@ -16,8 +17,10 @@ import { type PreparedPayload, preparePayload } from "./payload.ts";
 export async function putObject(http: S3Http, key: string, body: Payload, options: PutOptions = {}): Promise<PutResult> {
   const payload = await preparePayload(body);
   const headers = { ...headersOfObject(options.headers, options.metadata), ...headersOfConditions(options), ...payload.checksum };
+  const send = (tagging: Readonly<Record<string, string>>) =>
+    http.send({ operation: "PutObject", key, headers: { ...headers, ...tagging }, body: payload }, options);
   try {
-    const response = await http.send({ operation: "PutObject", key, headers, body: payload }, options);
+    const response = await withTagsOf(http, key, options.headers, options, send);
     payload.done();
     return putResultOf(response.headers, etagOf(response.headers, key));
   } catch (error) {

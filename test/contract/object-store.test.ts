@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 import { createBucketAdmin, createObjectStore, probeObjectStore, probeStore } from "#s3/index.ts";
 import type { StoreAbilities } from "#s3/probe.ts";
 import { MemoryObjectStore } from "../support/memory-object-store.ts";
+import { type Tags, taggingWith } from "../support/object-tagging.ts";
 import { availableStores, missingStores, type S3Server, type ServerKind, startServer } from "../support/s3-servers.ts";
+import { createSdkClient } from "../support/sdk-client.ts";
 import { listAll } from "../support/store-assertions.ts";
 import type { StoreTraits } from "../support/store-under-test.ts";
 import { objectStoreContract } from "./object-store.ts";
@@ -14,7 +16,7 @@ const ALL: StoreAbilities = {
 };
 const NONE = Object.fromEntries(Object.keys(ALL).map((ability) => [ability, false])) as unknown as StoreAbilities;
 
-const EXACT = { refusedKeys: [], countsPrefixes: true, unicodeMetadata: true, copiesMarkers: true, abort: true } as const;
+const EXACT = { refusedKeys: [], countsPrefixes: true, unicodeMetadata: true, copiesMarkers: true, abort: true, tags: true } as const;
 
 const TRAITS: Readonly<Record<ServerKind | "memory", StoreTraits>> = {
   memory: { ...EXACT, abilities: { ...ALL, listMetadata: false } },
@@ -35,6 +37,7 @@ const TRAITS: Readonly<Record<ServerKind | "memory", StoreTraits>> = {
     unicodeMetadata: false,
     copiesMarkers: true,
     abort: false,
+    tags: false,
   },
   versitygw: {
     ...EXACT,
@@ -95,7 +98,8 @@ describe("probeStore", () => {
 
 function newMemory() {
   const store = new MemoryObjectStore();
-  return { store, another: () => new MemoryObjectStore() };
+  const tagging = { set: async (key: string, tags: Tags) => store.setTags(key, tags), of: async (key: string) => store.tags(key) ?? {} };
+  return { store, another: () => new MemoryObjectStore(), tagging };
 }
 
 async function startStore(kind: ServerKind) {
@@ -108,11 +112,13 @@ async function startStore(kind: ServerKind) {
   });
   await admin.close();
   const store = openStore(server, bucket);
+  const client = createSdkClient(server);
   const stop = async () => {
     await store.close();
+    client.destroy();
     await server.stop();
   };
-  return { store, another: () => openStore(server, bucket), stop };
+  return { store, another: () => openStore(server, bucket), tagging: taggingWith(client, bucket), stop };
 }
 
 function openStore({ endpoint, region, accessKeyId, secretAccessKey }: S3Server, bucket: string) {

@@ -8,6 +8,7 @@ import type { ObjectStore } from "#s3/object-store.ts";
 import { bytesOf, fails, listAll, textOf } from "../support/store-assertions.ts";
 import type { StoreTraits, StoreUnderTest, Suite } from "../support/store-under-test.ts";
 import { conditions, ending } from "./object-store-conditions.ts";
+import { tags } from "./object-store-tags.ts";
 
 const MIB = 1 << 20;
 
@@ -43,7 +44,7 @@ export function objectStoreContract(name: string, start: () => Promise<StoreUnde
       store = under.store;
     });
     afterAll(() => under?.stop());
-    const suite: Suite = { store: () => store, another: () => under.another(), traits };
+    const suite: Suite = { store: () => store, another: () => under.another(), tagging: () => under.tagging, traits };
     objects(suite);
     keys(suite);
     listing(suite);
@@ -51,6 +52,7 @@ export function objectStoreContract(name: string, start: () => Promise<StoreUnde
     deleting(suite);
     multipart(suite);
     conditions(suite);
+    tags(suite);
     ending(suite);
   });
 }

@@ -28,19 +28,23 @@ import type {
   UserMetadata,
 } from "#s3/object-store.ts";
 import { base64OfCrc32, readPayload } from "#s3/payload.ts";
+import type { Tags } from "./object-tagging.ts";
 
-interface StoredObject {
+/** What belongs to an object beside its bytes. */
+interface About {
+  readonly headers: ObjectHeaders;
+  readonly metadata: UserMetadata;
+  readonly tags: Tags;
+}
+
+interface StoredObject extends About {
   readonly bytes: Uint8Array;
   readonly etag: Etag;
   readonly modifiedMs: number;
-  readonly headers: ObjectHeaders;
-  readonly metadata: UserMetadata;
 }
 
-interface Upload {
+interface Upload extends About {
   readonly key: string;
-  readonly headers: ObjectHeaders;
-  readonly metadata: UserMetadata;
   readonly parts: Map<number, { readonly bytes: Uint8Array; readonly etag: Etag }>;
 }
 
@@ -102,9 +106,9 @@ export class MemoryObjectStore implements ObjectStore {
   seed(
     key: string,
     body: string | Uint8Array,
-    { headers = {}, metadata = {} }: { headers?: ObjectHeaders; metadata?: UserMetadata } = {},
+    { headers = {}, metadata = {}, tags = {} }: { headers?: ObjectHeaders; metadata?: UserMetadata; tags?: Tags } = {},
   ): Etag {
-    return this.#store(key, typeof body === "string" ? Buffer.from(body) : body, { headers, metadata }).etag;
+    return this.#store(key, typeof body === "string" ? Buffer.from(body) : body, { headers, metadata, tags }).etag;
   }
 
   /** The bytes of an object, not counted; undefined when there is none. */
@@ -121,6 +125,16 @@ export class MemoryObjectStore implements ObjectStore {
   /** User metadata of an object, not counted. */
   metadata(key: string): UserMetadata | undefined {
     return this.#objects.get(key)?.metadata;
+  }
+
+  /** Tags of an object, not counted. */
+  tags(key: string): Tags | undefined {
+    return this.#objects.get(key)?.tags;
+  }
+
+  /** Tags an object as another client would, which makes no new version of it. Not counted. */
+  setTags(key: string, tags: Tags): void {
+    this.#objects.set(key, { ...this.#find(key), tags });
   }
 
   async head(key: string, options?: CallOptions): Promise<ObjectInfo> {
@@ -153,7 +167,8 @@ export class MemoryObjectStore implements ObjectStore {
     this.#enter("PutObject", options);
     const bytes = Uint8Array.from(await readPayload(body));
     this.#checkConditions(key, options);
-    return this.#store(key, bytes, { headers: options.headers ?? {}, metadata: options.metadata ?? {} });
+    const tags = this.#tagsKept(key, options.headers);
+    return this.#store(key, bytes, { headers: options.headers ?? {}, metadata: options.metadata ?? {}, tags });
   }
 
   async list(
@@ -187,7 +202,7 @@ export class MemoryObjectStore implements ObjectStore {
     const object = this.#find(source);
     if (options.sourceIfMatch !== undefined && options.sourceIfMatch !== object.etag) throw fault("stale", source);
     this.#checkConditions(target, options);
-    return this.#store(target, object.bytes, options.replace ?? object);
+    return this.#store(target, object.bytes, { ...(options.replace ?? object), tags: object.tags });
   }
 
   async delete(key: string, options: CallOptions & { readonly ifMatch?: Etag } = {}): Promise<void> {
@@ -208,7 +223,8 @@ export class MemoryObjectStore implements ObjectStore {
   async beginUpload(key: string, options: BeginUploadOptions = {}): Promise<UploadId> {
     this.#enter("CreateMultipartUpload", options);
     const uploadId = randomUUID();
-    this.#uploads.set(uploadId, { key, headers: options.headers ?? {}, metadata: options.metadata ?? {}, parts: new Map() });
+    const tags = this.#tagsKept(options.tagsOf ?? key, options.headers);
+    this.#uploads.set(uploadId, { key, headers: options.headers ?? {}, metadata: options.metadata ?? {}, tags, parts: new Map() });
     return { key, uploadId, ...(options.withCopies ? { withCopies: true } : {}) };
   }
 
@@ -277,10 +293,16 @@ export class MemoryObjectStore implements ObjectStore {
     if (ifMatch !== undefined && object?.etag !== ifMatch) throw fault("stale", key);
   }
 
-  #store(key: string, bytes: Uint8Array, about: { headers: ObjectHeaders; metadata: UserMetadata }, etag = md5Etag(bytes)): PutResult {
+  #tagsKept(key: string, headers: ObjectHeaders | undefined): Tags {
+    if (!headers?.tagCount) return {};
+    this.#enter("GetObjectTagging", undefined);
+    return this.#objects.get(key)?.tags ?? {};
+  }
+
+  #store(key: string, bytes: Uint8Array, about: About, etag = md5Etag(bytes)): PutResult {
     const modifiedMs = this.#options.clock.now();
     if (!this.#objects.has(key)) this.#sorted = undefined;
-    this.#objects.set(key, { bytes, etag, modifiedMs, headers: { ...about.headers }, metadata: { ...about.metadata } });
+    this.#objects.set(key, { bytes, etag, modifiedMs, headers: { ...about.headers }, metadata: { ...about.metadata }, tags: about.tags });
     return { etag, dateMs: wholeSeconds(modifiedMs) };
   }
 
@@ -327,8 +349,10 @@ function wholeSeconds(ms: number): number {
   return Math.floor(ms / 1000) * 1000;
 }
 
-function infoOf(key: string, { bytes, etag, modifiedMs, headers, metadata }: StoredObject): ObjectInfo {
-  return { key, size: bytes.byteLength, etag, lastModified: wholeSeconds(modifiedMs), headers, metadata };
+function infoOf(key: string, { bytes, etag, modifiedMs, headers: { tagCount: _, ...headers }, metadata, tags }: StoredObject): ObjectInfo {
+  const tagCount = Object.keys(tags).length;
+  const shown = tagCount === 0 ? headers : { ...headers, tagCount };
+  return { key, size: bytes.byteLength, etag, lastModified: wholeSeconds(modifiedMs), headers: shown, metadata };
 }
 
 function fault(name: "not_found" | "exists" | "stale" | "bad_argument" | "interrupted", key: string): DriverError {

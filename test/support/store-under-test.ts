@@ -1,12 +1,14 @@
 /** What the `ObjectStore` contract needs to know of the store that it runs on. */
 import type { ObjectStore } from "#s3/object-store.ts";
 import type { StoreAbilities } from "#s3/probe.ts";
+import type { ObjectTagging } from "./object-tagging.ts";
 
 /** A store under test. */
 export interface StoreUnderTest {
   readonly store: ObjectStore;
   /** A second client of the same bucket, which the suite may close. */
   readonly another: () => ObjectStore;
+  readonly tagging: ObjectTagging;
   readonly stop: () => Promise<void>;
 }
 
@@ -23,11 +25,14 @@ export interface StoreTraits {
   readonly copiesMarkers: boolean;
   /** AbortMultipartUpload is there, and an upload that it ended is not_found afterwards. */
   readonly abort: boolean;
+  /** Objects may have tags, and HEAD counts them. */
+  readonly tags: boolean;
 }
 
 /** What each part of the suite is given. */
 export interface Suite {
   readonly store: () => ObjectStore;
   readonly another: () => ObjectStore;
+  readonly tagging: () => ObjectTagging;
   readonly traits: StoreTraits;
 }

@@ -9,7 +9,7 @@
  */
 import { DriverError, isFault } from "#core/errors.ts";
 import type { DirtyFile, UploadResult, UploadTarget } from "#fuse/write/dirty-file.ts";
-import type { PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
+import type { ObjectHeaders, PutConditions, PutResult, UserMetadata } from "#s3/object-store.ts";
 import { keepConflict } from "./conflicts.ts";
 import { followVersion, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
@@ -139,7 +139,7 @@ export class Sender {
 
   #target(inode: Inode, content: OpenContent): UploadTarget {
     const { options } = this.#context;
-    const headers = inode.version?.headers ?? (options.storageClass === undefined ? {} : { storageClass: options.storageClass });
+    const headers = keptHeaders(inode) ?? (options.storageClass === undefined ? {} : { storageClass: options.storageClass });
     const onMultipart = (upload: OpenContent["upload"]) => this.#noteMultipart(inode, content, upload);
     return { key: pathKey(options.prefix, inode), headers, metadata: storedMetadata(inode), onMultipart };
   }
@@ -269,4 +269,11 @@ export class Sender {
       ...(conditions.copySourceIfMatch ? { sourceIfMatch: version.etag } : {}),
     });
   }
+}
+
+/** What a new version keeps of the one before. Tags are asked for by key, so only while that version stands under it. */
+function keptHeaders({ version, parent, name }: Inode): ObjectHeaders | undefined {
+  if (version?.headers.tagCount === undefined) return version?.headers;
+  const { tagCount: _, ...headers } = version.headers;
+  return parent?.directory?.get(name)?.object?.etag === version.etag ? version.headers : headers;
 }

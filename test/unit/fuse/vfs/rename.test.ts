@@ -175,12 +175,14 @@ describe("Headers that a listing with metadata does not show", () => {
   it("stay through a change of attributes and an overwrite", async () => {
     const store = new MemoryObjectStore({ listMetadata: true });
     const headers = { contentType: "text/x", cacheControl: "no-store" };
-    for (const key of ["a", "b"]) await store.put(key, Buffer.from("content"), { headers });
+    const tags = { team: "a" };
+    for (const key of ["a", "b"]) store.seed(key, "content", { headers, tags });
     await using world = await VfsWorld.open({ store });
     await world.user.setattr("a", { mode: 0o600 });
     const file = await world.user.open("b", O_WRONLY);
     await file.write(0, "CON");
     await file.close();
     for (const key of ["a", "b"]) expect((await store.head(key)).headers).toMatchObject(headers);
+    for (const key of ["a", "b"]) expect(store.tags(key)).toEqual(tags);
   });
 });
