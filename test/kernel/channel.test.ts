@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bindMount, mountEntries, mountFuse, openFuseDevice, unmount } from "../../src/fuse/channel/mount.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
-import { patternBytes } from "../support/memory-filesystem.ts";
+import { patternBytes } from "../support/memory-inode.ts";
 import { type MemoryMount, mountMemory } from "../support/memory-mount.ts";
 import { MountUser } from "../support/mount-user.ts";
 

@@ -68,7 +68,11 @@ call(libc.renameat2(AT, b"a", AT, b"b", 2))
 assert (text("a"), text("b")) == ("of b", "of a")
 refused(errno.EEXIST, lambda: call(libc.renameat2(AT, b"a", AT, b"b", 1)))
 refused(errno.EINVAL, lambda: call(libc.renameat2(AT, b"a", AT, b"b", 4)))
-os.unlink("a"); os.unlink("b")`);
+os.mkdir("d"); put("d/in", "of d")
+call(libc.renameat2(AT, b"a", AT, b"d", 2))
+assert (text("d"), text("a/in"), sorted(os.listdir("."))) == ("of b", "of d", ["a", "b", "d"])
+refused(errno.EINVAL, lambda: call(libc.renameat2(AT, b"a", AT, b"a/in", 2)))
+os.unlink("a/in"); os.rmdir("a"); os.unlink("b"); os.unlink("d")`);
   });
 
   it("O_TMPFILE has no name until linkat gives it one", async () => {

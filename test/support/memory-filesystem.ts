@@ -6,7 +6,7 @@
  */
 import { setTimeout } from "node:timers/promises";
 import { type HandleId, type NodeId, ROOT_NODE } from "../../src/core/brand.ts";
-import { type Timespec, timespecOfMs } from "../../src/core/clock.ts";
+import { timespecOfMs } from "../../src/core/clock.ts";
 import { DriverError } from "../../src/core/errors.ts";
 import {
   type Attr,
@@ -24,6 +24,7 @@ import {
   XATTR_CREATE,
   XATTR_REPLACE,
 } from "../../src/fuse/vfs/filesystem.ts";
+import { type MemoryInode as Inode, isWithin, patternBytes } from "./memory-inode.ts";
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
@@ -32,40 +33,6 @@ const S_IFLNK = 0o120000;
 const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
 const HANDLES_PER_NODE = 2 ** 20;
-
-/** A file whose bytes nobody keeps: byte i is that of `pattern`. */
-export function patternBytes(offset: number, size: number): Buffer {
-  const bytes = Buffer.allocUnsafe(size);
-  for (let at = 0; at < size; ) {
-    const page = Math.floor((offset + at) / 4096);
-    const end = Math.min(size, (page + 1) * 4096 - offset);
-    bytes.fill((page * 31 + 7) & 0xff, at, end);
-    at = end;
-  }
-  return bytes;
-}
-
-interface Inode {
-  readonly id: NodeId;
-  mode: number;
-  uid: number;
-  gid: number;
-  rdev: number;
-  nlink: number;
-  atime: Timespec;
-  mtime: Timespec;
-  ctime: Timespec;
-  size: number;
-  data: Uint8Array;
-  target: string;
-  /** Content by `patternBytes`, this many milliseconds late. */
-  patternDelayMs?: number;
-  /** Opened by passthrough of this descriptor. */
-  backingFd?: number;
-  parent: Inode;
-  readonly children: Map<string, Inode>;
-  readonly xattrs: Map<string, Uint8Array>;
-}
 
 export interface MemoryFileSystemOptions {
   /** How long the kernel may keep entries and attributes, milliseconds. */
@@ -267,8 +234,12 @@ export class MemoryFileSystem implements FileSystem {
     const there = to.children.get(newName);
     if (flags & RENAME_NOREPLACE && there !== undefined) fail("exists", newName);
     if (there !== undefined && there.children.size > 0 && !(flags & RENAME_EXCHANGE)) fail("not_empty", newName);
-    if (flags & RENAME_EXCHANGE) from.children.set(name, there ?? fail("not_found", newName));
-    else from.children.delete(name);
+    if (flags & RENAME_EXCHANGE) {
+      const other = there ?? fail("not_found", newName);
+      if (isWithin(from, other) || isWithin(to, inode)) fail("bad_argument", newName);
+      from.children.set(name, other);
+      other.parent = from;
+    } else from.children.delete(name);
     to.children.set(newName, inode);
     inode.parent = to;
   }

@@ -1,7 +1,7 @@
 /**
- * `Exchange`: renameat2(2) with RENAME_EXCHANGE, of files. The store has no exchange, so the first object is copied aside, and each
- * one over the other. At each moment both contents stand under some name; when an engine dies in between, one of them may be under
- * the name beside, `.exchange-...`.
+ * `Exchange`: renameat2(2) with RENAME_EXCHANGE. The store has no exchange, so the first object is copied aside, and each one over the
+ * other. Where one of the two is a directory, three renames do the same. At each moment both contents stand under some name; when an engine
+ * dies in between, one of them may be under the name beside, `.exchange-...`.
  */
 import { randomUUID } from "node:crypto";
 import { DriverError } from "#core/errors.ts";
@@ -26,38 +26,73 @@ interface Side {
   readonly attributes: Attributes;
 }
 
+/** Renames an inode to a name that is free, while nothing else changes names. */
+type MoveTo = (inode: Inode, from: Place, to: Place) => Promise<void>;
+
 export class Exchange {
   readonly #context: VfsContext;
   readonly #lookup: Lookup;
   readonly #files: Files;
   readonly #uploads: Uploads;
+  readonly #moveTo: MoveTo;
 
-  constructor(context: VfsContext, parts: { lookup: Lookup; files: Files; uploads: Uploads }) {
+  constructor(context: VfsContext, parts: { lookup: Lookup; files: Files; uploads: Uploads; moveTo: MoveTo }) {
     this.#context = context;
+    this.#moveTo = parts.moveTo;
     this.#lookup = parts.lookup;
     this.#files = parts.files;
     this.#uploads = parts.uploads;
   }
 
-  /** Both names must be there, and be files. Throws `bad_argument` for directories, as rename does for flags that it cannot serve. */
+  /** Both names must be there. Throws `bad_argument` where one is below the other. While nothing else changes names. */
   async exchange(a: Place, b: Place, now: Attributes["ctime"]): Promise<void> {
     const [first, second] = [await this.#find(a), await this.#find(b)];
     if (first === second) return;
-    for (const { kind } of [first, second]) if (kind === "dir") throw new DriverError("bad_argument", "directories cannot be exchanged");
-    const [low, high] = first.node < second.node ? [first, second] : [second, first];
+    if (a.parent.isWithin(second) || b.parent.isWithin(first))
+      throw new DriverError("bad_argument", "a directory cannot be exchanged with what is below it");
     const done = [a, b].map(({ parent, name }) => this.#lookup.directoryOf(parent).beginChange(name));
     try {
-      await low.lock.run(() =>
-        high.lock.run(async () => {
-          const sides = [await this.#prepare(first, a, now), await this.#prepare(second, b, now)] as const;
-          await this.#swap(...sides);
-        }),
-      );
+      if (first.kind === "dir" || second.kind === "dir") await this.#swapTrees(first, a, second, b);
+      else await this.#swapFiles(first, a, second, b, now);
     } finally {
       for (const { parent } of [a, b]) parent.directory?.expire();
       for (const end of done) end();
     }
     for (const { parent } of [a, b]) touch(parent, now);
+  }
+
+  async #swapFiles(first: Inode, a: Place, second: Inode, b: Place, now: Attributes["ctime"]): Promise<void> {
+    const [low, high] = first.node < second.node ? [first, second] : [second, first];
+    await low.lock.run(() =>
+      high.lock.run(async () => {
+        const sides = [await this.#prepare(first, a, now), await this.#prepare(second, b, now)] as const;
+        await this.#swap(...sides);
+      }),
+    );
+  }
+
+  /** What fails is undone, in the other order. */
+  async #swapTrees(first: Inode, a: Place, second: Inode, b: Place): Promise<void> {
+    const aside = { parent: a.parent, name: asideName() };
+    const steps = [
+      [first, a, aside],
+      [second, b, a],
+      [first, aside, b],
+    ] as const;
+    const done = this.#lookup.directoryOf(aside.parent).beginChange(aside.name);
+    const undo: (() => Promise<void>)[] = [];
+    try {
+      for (const file of [first, second]) if (file.kind !== "dir") await file.lock.run(() => this.#uploads.upload(file));
+      for (const [inode, from, to] of steps) {
+        await this.#moveTo(inode, from, to);
+        undo.unshift(() => this.#moveTo(inode, to, from));
+      }
+    } catch (error) {
+      for (const back of undo) await back();
+      throw error;
+    } finally {
+      done();
+    }
   }
 
   async #find({ parent, name }: Place): Promise<Inode> {
@@ -80,7 +115,7 @@ export class Exchange {
 
   async #swap(a: Side, b: Side): Promise<void> {
     const { store, options } = this.#context;
-    const aside = childKey(options.prefix, a.place.parent, `.exchange-${randomUUID()}`);
+    const aside = childKey(options.prefix, a.place.parent, asideName());
     await this.#copy(a, a.key, aside);
     let bAtA: PutResult;
     let aAtB: PutResult;
@@ -116,4 +151,8 @@ export class Exchange {
     this.#uploads.settle(inode, at.key);
     recordDirty(this.#context, inode);
   }
+}
+
+function asideName(): string {
+  return `.exchange-${randomUUID()}`;
 }

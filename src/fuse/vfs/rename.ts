@@ -68,7 +68,8 @@ export class Rename {
     this.#files = parts.files;
     this.#names = parts.names;
     this.#uploads = parts.uploads;
-    this.#exchange = new Exchange(context, parts);
+    const moveTo = (inode: Inode, from: Place, to: Place) => this.#moveTo(inode, from, to);
+    this.#exchange = new Exchange(context, { ...parts, moveTo });
   }
 
   /** rename(2), and renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE; other flags are refused. */
@@ -103,6 +104,13 @@ export class Rename {
     if (move.replaced?.detached) await this.#uploads.forget(move.replaced);
     await this.#uploads.letGo(move.inode);
     await this.#names.keepParent(from);
+  }
+
+  /** To a name that is free, while nothing else changes names. */
+  async #moveTo(inode: Inode, { parent: from, name: oldName }: Place, { parent: to, name: newName }: Place): Promise<void> {
+    const move = { inode, from, to, oldName, newName, replaced: undefined };
+    if (inode.kind === "dir") await this.#moveDirectory(move);
+    else await inode.lock.run(() => this.#moveOver(move));
   }
 
   /** Nothing may bring the replaced file back: what is under way of it is waited for, and nothing new begins. */

@@ -139,9 +139,10 @@ export class Sender {
 
   #target(inode: Inode, content: OpenContent): UploadTarget {
     const { options } = this.#context;
-    const headers = keptHeaders(inode) ?? (options.storageClass === undefined ? {} : { storageClass: options.storageClass });
+    const key = pathKey(options.prefix, inode);
+    const headers = keptHeaders(inode, key) ?? (options.storageClass === undefined ? {} : { storageClass: options.storageClass });
     const onMultipart = (upload: OpenContent["upload"]) => this.#noteMultipart(inode, content, upload);
-    return { key: pathKey(options.prefix, inode), headers, metadata: storedMetadata(inode), onMultipart };
+    return { key, headers, metadata: storedMetadata(inode), onMultipart };
   }
 
   /**
@@ -271,9 +272,10 @@ export class Sender {
   }
 }
 
-/** What a new version keeps of the one before. Tags are asked for by key, so only while that version stands under it. */
-function keptHeaders({ version, parent, name }: Inode): ObjectHeaders | undefined {
+/** What a new version keeps of the one before. Tags are asked for by key, so only where that version stands under it. */
+function keptHeaders({ version, parent, name }: Inode, key: string): ObjectHeaders | undefined {
   if (version?.headers.tagCount === undefined) return version?.headers;
   const { tagCount: _, ...headers } = version.headers;
-  return parent?.directory?.get(name)?.object?.etag === version.etag ? version.headers : headers;
+  const object = parent?.directory?.get(name)?.object;
+  return object?.key === key && object.etag === version.etag ? version.headers : headers;
 }

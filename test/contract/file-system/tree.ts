@@ -112,9 +112,43 @@ export const tree: Checks = {
     }
     await reader.close();
     expect(await faultOf(user.rename("a", "missing", RENAME_EXCHANGE))).toBe("not_found");
-    expect(await faultOf(user.rename("a", "d", RENAME_EXCHANGE))).toBe("bad_argument");
     await user.rename("a", "a", RENAME_EXCHANGE);
     expect(await user.text("a")).toBe("b");
+  },
+  "rename with EXCHANGE swaps directories, with each other and with a file": async ({ user, letTimePass }) => {
+    for (const dir of ["a", "a/deep", "d", "d/b"]) await user.mkdir(dir);
+    for (const [path, content] of [
+      ["a/deep/one", "1"],
+      ["a/both", "of a"],
+      ["d/b/two", "2"],
+      ["d/b/both", "of b"],
+      ["f", "f"],
+    ] as const)
+      await user.writeFile(path, content);
+    await user.setattr("a", { mode: 0o700 });
+    const [before, reader] = [await user.stat("a"), await user.open("a/both")];
+    await user.rename("a", "d/b", RENAME_EXCHANGE);
+    expect((await user.stat("d/b")).ino).toBe(before.ino);
+    for (const again of [false, true]) {
+      if (again) letTimePass();
+      expect([(await user.readdir("")).sort(), await user.readdir("d")]).toEqual([["a", "d", "f"], ["b"]]);
+      expect([(await user.readdir("a")).sort(), (await user.readdir("d/b")).sort()]).toEqual([
+        ["both", "two"],
+        ["both", "deep"],
+      ]);
+      expect([await user.text("a/two"), await user.text("a/both"), await user.text("d/b/both")]).toEqual(["2", "of b", "of a"]);
+      expect([await user.text("d/b/deep/one"), (await user.stat("d/b")).mode & 0o7777]).toEqual(["1", 0o700]);
+    }
+    expect(text(await reader.readAll())).toBe("of a");
+    await reader.close();
+    expect(await faultOf(user.rename("d", "d/b", RENAME_EXCHANGE))).toBe("bad_argument");
+    expect(await faultOf(user.rename("d/b", "d", RENAME_EXCHANGE))).toBe("bad_argument");
+    await user.rename("f", "d/b", RENAME_EXCHANGE);
+    for (const again of [false, true]) {
+      if (again) letTimePass();
+      expect([await user.text("d/b"), await user.text("f/both"), await user.text("f/deep/one")]).toEqual(["f", "of a", "1"]);
+      expect([(await user.readdir("")).sort(), await user.readdir("d")]).toEqual([["a", "d", "f"], ["b"]]);
+    }
   },
   "rename checks the kinds": async ({ user }) => {
     await user.writeFile("f", "x");

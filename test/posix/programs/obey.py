@@ -17,7 +17,6 @@ import time
 libc = ctypes.CDLL(None, use_errno=True)
 libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
 AT_FDCWD, AT_EMPTY_PATH = -100, 0x1000
-RENAME_EXCHANGE = 2
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link", stat.S_IFIFO: "fifo"}
 # Times before this were set by somebody, and are told exactly.
 LONG_AGO_NS = 1_500_000_000 * 10**9
@@ -156,14 +155,7 @@ def copy_range(told_to):
     return str(os.copy_file_range(source, target, told_to["size"], told_to["offset"], told_to["at"]))
 
 
-def is_directory(path):
-    return os.path.isdir(path) and not os.path.islink(path)
-
-
 def rename2(told_to):
-    # SEMANTICS.md refuses it.
-    if told_to["flags"] == RENAME_EXCHANGE and (is_directory(told_to["path"]) or is_directory(told_to["to"])):
-        return "not of directories"
     return checked(libc.renameat2(AT_FDCWD, os.fsencode(told_to["path"]), AT_FDCWD, os.fsencode(told_to["to"]), told_to["flags"]))
 
 

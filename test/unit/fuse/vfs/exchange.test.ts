@@ -38,4 +38,23 @@ describe("Exchange", () => {
       }
     });
   }
+
+  for (const target of ["a/f", "b/f"]) {
+    it(`puts both directories back when the copy to ${target} fails`, async () => {
+      const memory = new MemoryObjectStore();
+      const failing = new FailingObjectStore(memory);
+      await using world = await VfsWorld.open({ store: failing });
+      for (const dir of ["a", "b"]) {
+        await world.user.mkdir(dir);
+        await world.user.writeFile(`${dir}/f`, `of ${dir}`);
+      }
+      failing.fail("copy", { fault: "unavailable", when: (key) => key === target });
+      expect(await faultOf(world.user.rename("a", "b", RENAME_EXCHANGE))).toBe("unavailable");
+      expect(memory.keys.toSorted()).toEqual(["a/", "a/f", "b/", "b/f"]);
+      for (let round = 0; round < 2; round++) {
+        expect([await world.user.text("a/f"), await world.user.text("b/f")]).toEqual(["of a", "of b"]);
+        world.clock.advance(METADATA_TTL_MS * 20);
+      }
+    });
+  }
 });
