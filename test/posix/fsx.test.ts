@@ -98,13 +98,14 @@ function punchesHoles(folder: string): boolean {
   );
 }
 
+/** Of at least a byte: posix_fallocate(3) of none is EINVAL, which fsx takes for a failure, one time in 1.8 million operations. */
 function configurationOf({ fileBytes, operationBytes, closes = 1 }: Shape, punchHole: boolean): string {
   const weights = {
     ...{ close_open: closes, read: 10, write: 10, mapread: 10, mapwrite: 10, invalidate: 1, truncate: 5, fsync: 0.3, fdatasync: 0.3 },
     ...{ posix_fallocate: 2, punch_hole: punchHole ? 3 : 0, sendfile: 3, posix_fadvise: 1, copy_file_range: 5 },
   };
   const lines = Object.entries(weights).map(([name, weight]) => `${name} = ${weight.toFixed(1)}`);
-  return [`flen = ${fileBytes}`, "[opsize]", `max = ${operationBytes}`, "[weights]", ...lines, ""].join("\n");
+  return [`flen = ${fileBytes}`, "[opsize]", "min = 1", `max = ${operationBytes}`, "[weights]", ...lines, ""].join("\n");
 }
 
 /** Not spawnSync: the mount's own supervisor is another process, but vitest must be able to time out. */
