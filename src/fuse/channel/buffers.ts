@@ -1,6 +1,6 @@
 /**
  * Read buffers. Each read of the device needs room for the largest request, a WRITE of `max_write`, whose payload is then
- * used in place until its handler settles. So there are more buffers than readers: as many as large writes are under way.
+ * used in place until its handler settles. So there are as many buffers as large writes are under way, and one.
  */
 import type { Message } from "#fuse/wire/decode.ts";
 
@@ -21,7 +21,7 @@ export class BufferPool {
     this.#keep = keep;
   }
 
-  /** Never waits: a reader that waited for a write to end could not read the request which that write waits for. */
+  /** Never waits: who waited for a write to end could not read the request which that write waits for. */
   take(): ReadBuffer {
     const free = this.#free.pop(); // the last one used: its pages are there already
     if (free !== undefined) return free;

@@ -72,7 +72,8 @@ export class RequestsUnderWay {
   }
 
   /**
-   * Aborts the request. One that is not known yet may be on its way through another reader: it is aborted when it comes.
+   * Aborts the request. One that is not known yet may be still to come, since the kernel hands out interrupts before the requests that it
+   * sends again after a take-over: it is aborted when it comes.
    * Answers "lost" for a request older than every one that came here: a predecessor read it.
    */
   interrupt(unique: number): "aborted" | "early" | "lost" {
