@@ -84,8 +84,11 @@ export class Exchange {
     try {
       for (const file of [first, second]) if (file.kind !== "dir") await file.lock.run(() => this.#uploads.upload(file));
       for (const [inode, from, to] of steps) {
+        // A move that fails at its end, when the old keys are removed, has taken place: what is there must not be written over.
+        undo.unshift(async () => {
+          if (inode.parent === to.parent && inode.name === to.name) await this.#moveTo(inode, to, from);
+        });
         await this.#moveTo(inode, from, to);
-        undo.unshift(() => this.#moveTo(inode, to, from));
       }
     } catch (error) {
       for (const back of undo) await back();

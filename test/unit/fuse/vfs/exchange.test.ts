@@ -39,6 +39,22 @@ describe("Exchange", () => {
     });
   }
 
+  it("loses nothing when the removal of a directory's old keys fails at the end of a move", async () => {
+    for (const prefix of ["a/", "b/", ".exchange-"]) {
+      const memory = new MemoryObjectStore();
+      const failing = new FailingObjectStore(memory);
+      await using world = await VfsWorld.open({ store: failing });
+      for (const dir of ["a", "b"]) {
+        await world.user.mkdir(dir);
+        await world.user.writeFile(`${dir}/f`, `of ${dir}`);
+      }
+      failing.fail("deleteMany", { fault: "unavailable", after: true, when: (key) => key.startsWith(prefix) });
+      expect(await faultOf(world.user.rename("a", "b", RENAME_EXCHANGE))).toBe("unavailable");
+      expect(memory.keys.toSorted()).toEqual(["a/", "a/f", "b/", "b/f"]);
+      expect([await world.user.text("a/f"), await world.user.text("b/f")]).toEqual(["of a", "of b"]);
+    }
+  });
+
   for (const target of ["a/f", "b/f"]) {
     it(`puts both directories back when the copy to ${target} fails`, async () => {
       const memory = new MemoryObjectStore();
