@@ -119,17 +119,20 @@ export class BucketModel {
     this.bucket.delete(name);
   }
 
-  /** Of a content without unsent changes. */
-  renamed(name: string, to: string): void {
+  /** Of a name whose content has no unsent changes. Returns the content that is open under the new name from now on. */
+  renamed(name: string, to: string): Content | undefined {
     const version = this.bucket.get(name);
     const content = this.live.get(name);
-    if (name === to || version === undefined) return;
+    if (name === to || version === undefined) return undefined;
+    const moves = content !== undefined && !this.isStale(name, content);
     this.unlinked(to);
     this.bucket.delete(name);
     this.live.delete(name);
     const moved = this.put(to, version.bytes);
-    if (content === undefined) return;
-    content.base = moved;
+    // One that was opened before the name meant another version is not what is renamed here.
+    if (content !== undefined) content.base = moves ? moved : undefined;
+    if (!moves) return undefined;
     this.live.set(to, content);
+    return content;
   }
 }

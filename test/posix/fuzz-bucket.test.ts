@@ -228,10 +228,8 @@ class BucketFuzz {
   }
 
   #renamed(path: string, to: string): void {
-    const moved = this.#model.live.get(path);
-    const moves = moved !== undefined && !this.#model.isStale(path, moved);
-    this.#model.renamed(path, to);
-    if (!moves) return;
+    const moved = this.#model.renamed(path, to);
+    if (moved === undefined) return;
     for (const [key, handle] of this.#handles) if (handle.content === moved) this.#handles.set(key, { ...handle, name: to });
   }
 
