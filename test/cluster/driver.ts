@@ -73,9 +73,9 @@ export async function driverProcesses(cluster: Cluster, mode: Component | "engin
   return (await cluster.shell(script)).split("\n").filter(Boolean).map(Number);
 }
 
-/** Ends processes with SIGKILL. */
+/** Ends processes with SIGKILL. One that ended by itself since it was listed (its pod was being deleted, say) has what it was to have. */
 export async function killProcesses(cluster: Cluster, pids: readonly number[]): Promise<void> {
-  if (pids.length > 0) await cluster.shell(`kill -KILL ${pids.join(" ")}`);
+  await cluster.shell(`for p in ${pids.join(" ")}; do kill -KILL $p || [ ! -e /proc/$p ]; done`);
 }
 
 /** The chart's ports of /healthz, /readyz and /metrics. */

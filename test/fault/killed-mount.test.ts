@@ -16,6 +16,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { unmount } from "#fuse/channel/mount.ts";
 import { pollUntil } from "#node/deadline.ts";
 import { processesOf } from "../../scripts/demo/program.ts";
+import { endProcess } from "../support/end-process.ts";
 import { skipMounts } from "../support/kernel-gate.ts";
 import { bucketmount, isMounted } from "../support/mounted-bucket.ts";
 import { availableServers, type S3Server, startServer } from "../support/s3-servers.ts";
@@ -89,7 +90,7 @@ describe.skipIf(skipMounts("test/fault/killed-mount"))(`a mount on ${KIND} whose
     await mkdir(mnt);
   });
   afterEach(async () => {
-    for (const pid of processesOf(home)) process.kill(pid, "SIGKILL");
+    for (const pid of processesOf(home)) endProcess(pid);
     while (await isMounted(mnt)) await unmount(mnt, { lazy: true });
     expect(await pollUntil(LONG_MS, 20, () => processesOf(home).length === 0)).toBe(true);
     await rm(home, { recursive: true, force: true });
@@ -111,7 +112,7 @@ describe.skipIf(skipMounts("test/fault/killed-mount"))(`a mount on ${KIND} whose
 
   async function kill(which: "engine" | "all"): Promise<void> {
     expect(await pollUntil(LONG_MS, 5, async () => (await pidsOf(which)).length > 0)).toBe(true);
-    for (const pid of await pidsOf(which)) process.kill(pid, "SIGKILL");
+    for (const pid of await pidsOf(which)) endProcess(pid);
   }
 
   function startWriter(acknowledged: Acknowledged, seed: number): ChildProcess {

@@ -12,6 +12,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import type { MountStatus } from "#cli/mount-status.ts";
 import { pollUntil } from "#node/deadline.ts";
 import { processesOf } from "../../scripts/demo/program.ts";
+import { endProcess } from "./end-process.ts";
 import { isMounted } from "./mounted-bucket.ts";
 import { availableServers, type S3Server, startServer } from "./s3-servers.ts";
 
@@ -98,15 +99,6 @@ export async function expectSmall(name: string, pid: number | undefined): Promis
   expect(rss).toBeLessThan(IDLE_BYTES);
 }
 
-/** After a test that failed. */
-function end(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It ended by itself.
-  }
-}
-
 /** No mount and no process; the processes may still be on their last lines. */
 export async function expectNothingLeft(): Promise<void> {
   await pollUntil(LONG_MS, 20, () => processesOf(home).length === 0);
@@ -141,7 +133,7 @@ export function useCommandLine(): void {
   });
   afterEach(async () => {
     if (await isMounted(mnt)) execFileSync("umount", ["-l", mnt]);
-    for (const pid of processesOf(home)) end(pid);
+    for (const pid of processesOf(home)) endProcess(pid);
     await rm(home, { recursive: true });
   });
 }
