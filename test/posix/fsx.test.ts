@@ -2,8 +2,9 @@
  * fsx, the file system exerciser (crate fsx 0.3): random reads, writes, mapped reads and writes, truncations, copies, fsyncs and
  * closes of one file, every byte that is read compared with what must be there. At the end the object in the bucket is compared too.
  *
- * Short runs by default. `npm run test:posix -- --full` does 1,000,000 operations on each of two seeds and each durability, and shorter
- * runs of the other shapes and on the other server: some two hours on two cores. FSX_SEED repeats a run.
+ * Short runs by default. `npm run test:posix -- --full` does 1,000,000 operations on each of two seeds and each durability, of a small
+ * file and of one that is far larger than the cache, and shorter runs of the other shapes and on the other server: some four hours on
+ * two cores. FSX_SEED repeats a run.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -52,6 +53,18 @@ const SHAPES: readonly Shape[] = [
     name: "a small file, every read and write through the engine",
     ...{ fileBytes: 256 << 10, operationBytes: 64 << 10, mount: ["-o", "passthrough=no"] },
     operations: { short: 2000, full: 250_000, seeds: [3] },
+  },
+  // Sent and given up at each close, and fetched whole at the next open.
+  {
+    name: "a file of 1 MiB, the cache an eighth of it",
+    ...{ fileBytes: 1 << 20, operationBytes: 64 << 10, closes: 2, mount: ["--cache-size", "128Ki"] },
+    operations: { short: 2000, full: 1_000_000, seeds: [8, 9] },
+  },
+  // Fetched as it is read, and sent whenever more is unsent than the cache may hold.
+  {
+    name: "a file of 5 MiB, the cache a fifth of it",
+    ...{ fileBytes: 5 << 20, operationBytes: 64 << 10, closes: 2, mount: ["--cache-size", "1Mi"] },
+    operations: { short: 300, full: 250_000, seeds: [10] },
   },
   {
     name: "a file of 16 MiB, the cache a quarter of it",
