@@ -78,7 +78,7 @@ export interface S3HttpConfig {
   readonly address: BucketAddress;
   readonly credentials: CredentialProvider;
   readonly dispatcher: Dispatcher;
-  /** For requests with `into`. */
+  /** Takes what it can, and leaves the rest to the dispatcher. */
   readonly direct?: DirectConnections | undefined;
   /** A proxy on the way, for messages. */
   readonly via?: string | undefined;
@@ -275,11 +275,7 @@ export class S3Http {
     const signed = this.#signed(attempt, credentials);
     this.#requests[operation] = (this.#requests[operation] ?? 0) + 1;
     this.#sentBytes += body?.length ?? 0;
-    const exchange: Exchange = new Exchange(signed.into === undefined ? this.#dispatcher : (this.#direct ?? this.#dispatcher), signed, {
-      closed,
-      errorOf,
-      limits,
-    });
+    const exchange: Exchange = new Exchange(this.#direct ?? this.#dispatcher, signed, { closed, errorOf, limits });
     this.#open.add(exchange);
     if (signal?.aborted || this.#closed) onAbort();
     else signal?.addEventListener("abort", onAbort, { once: true });

@@ -1,14 +1,14 @@
 /**
  * `PartStream`: one range of an object on its way, which hands out bytes as they arrive. Chunks are kept as the network gave them and
- * answered as slices: nothing is copied. A large part lends the store a buffer to receive into; it goes back to its pool when the last
- * of those who hold the part lets go.
+ * answered as slices: nothing is copied. The store is lent a buffer to receive into; it goes back to its pool when the last of those
+ * who hold the part lets go.
  *
  * A transfer that breaks is taken up where it broke, with a GET for the rest. A body whose checksum turns out wrong is fetched again
  * from its start, once. When that does not help either, the part shrinks to what arrived, and the error goes to those who wait for the rest.
  */
 import { DriverError, isFault } from "#core/errors.ts";
 import type { ContentId } from "#fuse/cache/content-cache.ts";
-import { type BufferPool, LEAST_POOLED_BYTES } from "#s3/buffer-pool.ts";
+import type { BufferPool } from "#s3/buffer-pool.ts";
 import type { ObjectBody, ObjectStore } from "#s3/object-store.ts";
 
 /** How often a broken transfer is taken up again. The store itself repeats a request until its body begins. */
@@ -36,7 +36,7 @@ export class PartStream {
   #handedOut = 0;
   #waiters: Waiter[] = [];
   readonly #pool: BufferPool;
-  readonly #buffer: Buffer | undefined;
+  readonly #buffer: Buffer;
   /** Whoever began it, and the transfer. */
   #holders = 2;
   #error: DriverError | undefined;
@@ -45,7 +45,7 @@ export class PartStream {
   /** Begins to fetch [start, end) of the version. Whoever begins it holds it. */
   constructor({ store, pool }: { readonly store: ObjectStore; readonly pool: BufferPool }, id: ContentId, start: number, end: number) {
     this.#pool = pool;
-    this.#buffer = end - start >= LEAST_POOLED_BYTES ? pool.take(end - start) : undefined;
+    this.#buffer = pool.take(end - start);
     this.#store = store;
     this.#id = id;
     this.start = start;
@@ -61,9 +61,8 @@ export class PartStream {
   /** After the last one's turn of the event loop, the memory is used for something else. */
   letGo(): void {
     this.#holders -= 1;
-    const buffer = this.#buffer;
     // Those who got slices a moment ago write them to the kernel before this turn ends.
-    if (this.#holders === 0 && buffer !== undefined) setImmediate(() => this.#pool.give(buffer));
+    if (this.#holders === 0) setImmediate(() => this.#pool.give(this.#buffer));
   }
 
   /** Where the part ends; after a failure, what arrived. */
@@ -154,9 +153,9 @@ export class PartStream {
     const { key, etag, size } = this.#id;
     const isWhole = from === 0 && this.#end === size;
     const signal = this.#abort.signal;
-    const into = this.#buffer?.subarray(this.#received);
+    const into = this.#buffer.subarray(this.#received);
     const range = isWhole ? undefined : { start: from, end: this.#end };
-    const body = await this.#store.get(key, { ifMatch: etag, signal, ...(range && { range }), ...(into && { into }) });
+    const body = await this.#store.get(key, { ifMatch: etag, signal, into, ...(range && { range }) });
     if (body.info.etag !== etag) {
       body.cancel();
       // Some servers do not know If-Match.

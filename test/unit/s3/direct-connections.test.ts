@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
@@ -57,6 +57,52 @@ describe("DirectConnections", () => {
       expect(into.subarray(end - start).equals(Buffer.alloc(10))).toBe(true);
     }
     expect(ports.size).toBe(1);
+  });
+
+  it("sends what has no body over the same connection", async () => {
+    const ports = new Set<number | undefined>();
+    const store = await serve(({ method, path }, response) => {
+      ports.add(response.socket?.remotePort);
+      if (method === "DELETE") response.writeHead(204).end();
+      else if (path.endsWith("/gone")) response.writeHead(404, { "content-length": "243" }).end();
+      else response.writeHead(200, { etag, "content-length": "300000", "x-amz-meta-a": "1" }).end();
+    });
+    expect(await store.head("key")).toMatchObject({ size: 300_000, etag, metadata: { a: "1" } });
+    await fails(store.head("gone"), "not_found");
+    await store.delete("key");
+    expect(await store.head("key")).toMatchObject({ size: 300_000 });
+    expect(s3.seen.map(({ method, path }) => `${method} ${path}`)).toEqual([
+      "HEAD /bucket/key",
+      "HEAD /bucket/gone",
+      "DELETE /bucket/key",
+      "HEAD /bucket/key",
+    ]);
+    expect(ports.size).toBe(1);
+  });
+
+  it("gives a connection up on which more comes than belongs to an answer", async () => {
+    // A HEAD is answered with a body too.
+    const answered = `HTTP/1.1 200 OK\r\netag: ${etag}\r\ncontent-length: 5\r\n\r\n12345`;
+    const sockets = createServer((socket) => socket.on("error", () => undefined).on("data", () => socket.write(answered)));
+    await new Promise<void>((resolve) => sockets.listen(0, "127.0.0.1", resolve));
+    const endpoint = `http://127.0.0.1:${(sockets.address() as AddressInfo).port}`;
+    const credentials = { kind: "static", accessKeyId: "a", secretAccessKey: "b" } as const;
+    const store = createObjectStore({ bucket: "b", prefix: "", endpoint, region: "r", credentials });
+    for (let i = 0; i < 3; i++) expect(await store.head("key")).toMatchObject({ size: 5, etag });
+    expect(store.stats()).toMatchObject({ errors: {}, retries: 0 });
+    await store.close();
+    await new Promise((resolve) => sockets.close(resolve));
+  });
+
+  it("takes a DELETE that succeeds as done whatever it says, and leaves a refused one to undici", async () => {
+    const store = await serve(({ path }, response) => {
+      if (path.endsWith("/told")) response.writeHead(200).end("deleted");
+      else refuse(response, 403, "AccessDenied");
+    });
+    await store.delete("told");
+    await store.delete("told");
+    await fails(store.delete("refused"), "denied");
+    expect(s3.seen.map(({ path }) => path)).toEqual(["/bucket/told", "/bucket/told", "/bucket/refused", "/bucket/refused"]);
   });
 
   it("goes on in the same buffer where a body broke", async () => {
