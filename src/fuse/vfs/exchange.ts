@@ -120,20 +120,27 @@ export class Exchange {
     const { store, options } = this.#context;
     const aside = childKey(options.prefix, a.place.parent, asideName());
     await this.#copy(a, a.key, aside);
-    let bAtA: PutResult;
+    let bAtA: PutResult | undefined;
     let aAtB: PutResult;
     try {
       bAtA = await this.#copy(b, b.key, a.key);
-      aAtB = await this.#copy({ ...a, version: { ...a.version, etag: (await store.head(aside)).etag } }, aside, b.key);
+      aAtB = await this.#copyFrom(a, aside, b.key);
     } catch (error) {
-      // Undone: the second name has what it had.
-      await this.#copy({ ...a, version: { ...a.version, etag: (await store.head(aside)).etag } }, aside, a.key);
+      // A copy whose answer is lost may have been carried out: then the first name has the second's only content.
+      if (bAtA !== undefined && (await store.head(b.key)).etag !== b.version.etag) await this.#copyFrom(b, a.key, b.key);
+      await this.#copyFrom(a, aside, a.key);
       await store.delete(aside);
       throw error;
     }
     this.#place(a, b.place, { key: b.key, ...aAtB });
     this.#place(b, a.place, { key: a.key, ...bAtA });
     await store.delete(aside);
+  }
+
+  /** From another key, where the content has another ETag. */
+  async #copyFrom(side: Side, from: string, to: string): Promise<PutResult> {
+    const { etag } = await this.#context.store.head(from);
+    return this.#copy({ ...side, version: { ...side.version, etag } }, from, to);
   }
 
   #copy({ version, attributes }: Side, from: string, to: string): Promise<PutResult> {

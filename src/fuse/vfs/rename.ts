@@ -333,19 +333,38 @@ export class Rename {
   /** All or nothing as far as the bucket allows: when a copy fails, the copies that were made are removed again. */
   async #copyAll(keys: readonly Listed[], { oldPrefix, newPrefix, renamed }: TreeMove): Promise<Map<string, Copied>> {
     const copies = new Map<string, Copied>();
+    const refused: { readonly target: string; readonly etag: Etag }[] = [];
     let next = 0;
     const worker = async () => {
       for (let item = keys[next++]; item !== undefined; item = keys[next++]) {
-        const target = newPrefix + item.key.slice(oldPrefix.length);
-        const times = item.key === oldPrefix ? renamed : undefined;
-        copies.set(item.key, { target, result: await this.#copy(item.key, item.size, target, times) });
+        const { key, size, etag } = item;
+        const target = newPrefix + key.slice(oldPrefix.length);
+        try {
+          copies.set(key, { target, result: await this.#copy(key, size, target, key === oldPrefix ? renamed : undefined) });
+        } catch (error) {
+          next = keys.length;
+          refused.push({ target, etag });
+          throw error;
+        }
       }
     };
     const results = await Promise.allSettled(Array.from({ length: PARALLEL_COPIES }, worker));
     const failed = results.find((result) => result.status === "rejected");
     if (failed === undefined) return copies;
-    await this.#context.store.deleteMany([...copies.values()].map(({ target }) => target));
+    const made = [...copies.values()].map(({ target }) => target);
+    await this.#context.store.deleteMany([...made, ...(await this.#madeAllTheSame(refused))]);
     throw failed.reason;
+  }
+
+  /** Those whose copy was carried out, and its answer lost. What is not the same as the source is somebody else's. */
+  async #madeAllTheSame(refused: readonly { readonly target: string; readonly etag: Etag }[]): Promise<string[]> {
+    const found = await Promise.all(
+      refused.map(async ({ target, etag }) => {
+        const there = await this.#context.store.head(target).catch(() => undefined);
+        return there?.etag === etag ? [target] : [];
+      }),
+    );
+    return found.flat();
   }
 
   /** versitygw refuses to copy a key that ends in "/"; a marker is empty, so it is as good to put it anew. */
