@@ -15,6 +15,7 @@ import { attributesOf, touch } from "./inode-attributes.ts";
 import { childKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
 import { type Attributes, withTimes } from "./object-metadata.ts";
+import { copySurely } from "./sure-copy.ts";
 import type { Uploads } from "./uploads.ts";
 
 interface Side {
@@ -147,7 +148,7 @@ export class Exchange {
     const { store, conditions } = this.#context;
     const replace = { headers: version.headers, metadata: withTimes(version.metadata, attributes) };
     const condition = conditions.copySourceIfMatch ? { sourceIfMatch: version.etag } : {};
-    return store.copy(from, to, { sourceSize: version.size, replace, ...condition });
+    return copySurely(store, from, to, { sourceSize: version.size, replace, ...condition });
   }
 
   #place({ inode, key: oldKey, version, attributes }: Side, { parent, name }: Place, at: PutResult & { readonly key: string }): void {

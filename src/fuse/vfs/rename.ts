@@ -21,6 +21,7 @@ import { childKey, directoryKey, pathKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
 import { type Names, removeName } from "./names.ts";
 import { type Attributes, withTimes } from "./object-metadata.ts";
+import { copySurely, surely } from "./sure-copy.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** Copies of one directory's rename in flight. */
@@ -175,7 +176,7 @@ export class Rename {
       const renamed = { ...attributesOf(inode), ctime: this.#names.now() };
       // The copy has another Last-Modified: what showed that as its mtime is given one.
       const replace = { headers: before.headers, metadata: withTimes(before.metadata, renamed) };
-      const copied = await store.copy(oldKey, newKey, { sourceSize: before.size, replace, ...condition });
+      const copied = await copySurely(store, oldKey, newKey, { sourceSize: before.size, replace, ...condition });
       this.#shift(move);
       this.#complete(move);
       inode.attributes = renamed;
@@ -333,17 +334,15 @@ export class Rename {
   /** All or nothing as far as the bucket allows: when a copy fails, the copies that were made are removed again. */
   async #copyAll(keys: readonly Listed[], { oldPrefix, newPrefix, renamed }: TreeMove): Promise<Map<string, Copied>> {
     const copies = new Map<string, Copied>();
-    const refused: { readonly target: string; readonly etag: Etag }[] = [];
     let next = 0;
     const worker = async () => {
       for (let item = keys[next++]; item !== undefined; item = keys[next++]) {
-        const { key, size, etag } = item;
+        const { key, size } = item;
         const target = newPrefix + key.slice(oldPrefix.length);
         try {
           copies.set(key, { target, result: await this.#copy(key, size, target, key === oldPrefix ? renamed : undefined) });
         } catch (error) {
           next = keys.length;
-          refused.push({ target, etag });
           throw error;
         }
       }
@@ -351,30 +350,20 @@ export class Rename {
     const results = await Promise.allSettled(Array.from({ length: PARALLEL_COPIES }, worker));
     const failed = results.find((result) => result.status === "rejected");
     if (failed === undefined) return copies;
-    const made = [...copies.values()].map(({ target }) => target);
-    await this.#context.store.deleteMany([...made, ...(await this.#madeAllTheSame(refused))]);
+    await this.#context.store.deleteMany([...copies.values()].map(({ target }) => target));
     throw failed.reason;
-  }
-
-  /** Those whose copy was carried out, and its answer lost. What is not the same as the source is somebody else's. */
-  async #madeAllTheSame(refused: readonly { readonly target: string; readonly etag: Etag }[]): Promise<string[]> {
-    const found = await Promise.all(
-      refused.map(async ({ target, etag }) => {
-        const there = await this.#context.store.head(target).catch(() => undefined);
-        return there?.etag === etag ? [target] : [];
-      }),
-    );
-    return found.flat();
   }
 
   /** versitygw refuses to copy a key that ends in "/"; a marker is empty, so it is as good to put it anew. */
   async #copy(source: string, size: number, target: string, times?: Attributes): Promise<PutResult> {
     const { store } = this.#context;
     if (size === 0 && source.endsWith("/")) {
-      const { headers, metadata } = await store.head(source);
-      return store.put(target, new Uint8Array(0), { headers, metadata: times === undefined ? metadata : withTimes(metadata, times) });
+      const { etag, headers, metadata: before } = await store.head(source);
+      const metadata = times === undefined ? before : withTimes(before, times);
+      const put = () => store.put(target, new Uint8Array(0), { headers, metadata });
+      return surely(store, target, put, async () => ({ size, etag, metadata }));
     }
-    return store.copy(source, target, { sourceSize: size });
+    return copySurely(store, source, target, { sourceSize: size });
   }
 
   /** Keys and times below are new: everything known by listing is asked again. */

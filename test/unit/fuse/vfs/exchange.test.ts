@@ -19,25 +19,49 @@ describe("Exchange", () => {
     expect([textOf(world.memory.bytes("a")), textOf(world.memory.bytes("b"))]).toEqual(["of b", "of a"]);
   });
 
-  for (const [title, target, after] of [
-    ["the first copy over a name fails", "a", false],
-    ["the second copy over a name fails", "b", false],
-    ["the answer to the first copy over a name is lost", "a", true],
-    ["the answer to the second copy over a name is lost", "b", true],
-  ] as const) {
-    it(`puts both back when ${title}`, async () => {
-      const memory = new MemoryObjectStore();
-      const failing = new FailingObjectStore(memory);
-      await using world = await VfsWorld.open({ store: failing });
-      await world.user.writeFile("a", "of a");
-      await world.user.writeFile("b", "of b");
-      failing.fail("copy", { fault: "unavailable", after, when: (key) => key === target });
-      expect(await faultOf(world.user.rename("a", "b", RENAME_EXCHANGE))).toBe("unavailable");
+  /** Two files, and a store of which copies can be made to fail. */
+  async function twoFiles() {
+    const memory = new MemoryObjectStore();
+    const failing = new FailingObjectStore(memory);
+    const world = await VfsWorld.open({ store: failing });
+    for (const name of ["a", "b"]) await world.user.writeFile(name, `of ${name}`);
+    const expectContents = async (...contents: string[]) => {
       expect(memory.keys.toSorted()).toEqual(["a", "b"]);
       for (let round = 0; round < 2; round++) {
-        expect([await world.user.text("a"), await world.user.text("b")]).toEqual(["of a", "of b"]);
+        expect([await world.user.text("a"), await world.user.text("b")]).toEqual(contents);
         world.clock.advance(METADATA_TTL_MS * 20);
       }
+    };
+    return { failing, world, expectContents };
+  }
+
+  for (const [title, target] of [
+    ["the first copy over a name", "a"],
+    ["the second copy over a name", "b"],
+  ] as const) {
+    it(`puts both back when ${title} fails`, async () => {
+      const { failing, world, expectContents } = await twoFiles();
+      await using _ = world;
+      failing.fail("copy", { fault: "unavailable", when: (key) => key === target });
+      expect(await faultOf(world.user.rename("a", "b", RENAME_EXCHANGE))).toBe("unavailable");
+      await expectContents("of a", "of b");
+    });
+
+    it(`goes on when the answer to ${title} is lost`, async () => {
+      const { failing, world, expectContents } = await twoFiles();
+      await using _ = world;
+      failing.fail("copy", { fault: "unavailable", after: true, when: (key) => key === target });
+      await world.user.rename("a", "b", RENAME_EXCHANGE);
+      await expectContents("of b", "of a");
+    });
+
+    it(`puts both back when the answer to ${title} is lost, and that it was made cannot be seen`, async () => {
+      const { failing, world, expectContents } = await twoFiles();
+      await using _ = world;
+      failing.fail("copy", { fault: "unavailable", after: true, when: (key) => key === target });
+      failing.fail("head", { fault: "unavailable", when: (key) => key === target });
+      expect(await faultOf(world.user.rename("a", "b", RENAME_EXCHANGE))).toBe("unavailable");
+      await expectContents("of a", "of b");
     });
   }
 
@@ -58,8 +82,11 @@ describe("Exchange", () => {
   });
 
   for (const target of ["a/f", "b/f", "a/of-b", "b/of-a"]) {
-    for (const after of [false, true]) {
-      it(`puts both directories back when the ${after ? "answer to the " : ""}copy to ${target} ${after ? "is lost" : "fails"}`, async () => {
+    for (const [what, after] of [
+      ["puts both directories back when the copy to", false],
+      ["goes on when the answer is lost to the copy to", true],
+    ] as const) {
+      it(`${what} ${target}`, async () => {
         const memory = new MemoryObjectStore();
         const failing = new FailingObjectStore(memory);
         await using world = await VfsWorld.open({ store: failing });
@@ -68,10 +95,11 @@ describe("Exchange", () => {
           for (const name of ["f", `of-${dir}`]) await world.user.writeFile(`${dir}/${name}`, `of ${dir}`);
         }
         failing.fail("copy", { fault: "unavailable", after, when: (key) => key === target });
-        expect(await faultOf(world.user.rename("a", "b", RENAME_EXCHANGE))).toBe("unavailable");
-        expect(memory.keys.toSorted()).toEqual(["a/", "a/f", "a/of-a", "b/", "b/f", "b/of-b"]);
+        expect(await faultOf(world.user.rename("a", "b", RENAME_EXCHANGE))).toBe(after ? "done" : "unavailable");
+        const [a, b] = after ? ["b", "a"] : ["a", "b"];
+        expect(memory.keys.toSorted()).toEqual(["a/", "a/f", `a/of-${a}`, "b/", "b/f", `b/of-${b}`]);
         for (let round = 0; round < 2; round++) {
-          expect([await world.user.text("a/f"), await world.user.text("b/f")]).toEqual(["of a", "of b"]);
+          expect([await world.user.text("a/f"), await world.user.text("b/f")]).toEqual([`of ${a}`, `of ${b}`]);
           world.clock.advance(METADATA_TTL_MS * 20);
         }
       });

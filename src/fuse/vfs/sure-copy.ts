@@ -1,0 +1,55 @@
+/**
+ * Copies whose answer is lost.
+ *
+ * The store repeats a request whose answer did not come; when it gives up, the last one may have been carried out all the same. What
+ * stands under the target tells: if it is what the copy makes, the copy was made. A move that took it for failed would leave an object
+ * behind, and one under `a/` would hide the file `a` that the move puts back.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { Etag } from "#core/brand.ts";
+import { isFault } from "#core/errors.ts";
+import type { CopyOptions, ObjectInfo, ObjectStore, PutResult, UserMetadata } from "#s3/object-store.ts";
+
+interface Expected {
+  readonly size: number;
+  readonly etag: Etag;
+  readonly metadata: UserMetadata;
+}
+
+/** `store.copy`, which fails only when the target is not what it makes, or nobody can tell. Throws what the copy threw. */
+export function copySurely(store: ObjectStore, source: string, target: string, options: CopyOptions): Promise<PutResult> {
+  return surely(
+    store,
+    target,
+    () => store.copy(source, target, options),
+    async () => {
+      const { size, etag, metadata } = await store.head(source);
+      return { size, etag, metadata: options.replace?.metadata ?? metadata };
+    },
+  );
+}
+
+/** The same for anything that writes `target`. */
+export async function surely(
+  store: ObjectStore,
+  target: string,
+  write: () => Promise<PutResult>,
+  expected: () => Promise<Expected>,
+): Promise<PutResult> {
+  try {
+    return await write();
+  } catch (error) {
+    if (!isFault(error, "unavailable", "timed_out")) throw error;
+    const made = await find(store, target, expected).catch(() => undefined);
+    if (made === undefined) throw error;
+    return { etag: made.etag, dateMs: made.lastModified };
+  }
+}
+
+async function find(store: ObjectStore, target: string, expected: () => Promise<Expected>): Promise<ObjectInfo | undefined> {
+  const [wanted, there] = [await expected(), await store.head(target)];
+  if (there.size !== wanted.size || !isDeepStrictEqual(there.metadata, wanted.metadata)) return undefined;
+  // A copy of what was sent in parts has an ETag of its own: its times, to the nanosecond, are known then.
+  const inParts = there.etag.includes("-") || wanted.etag.includes("-");
+  return there.etag === wanted.etag || (inParts && wanted.metadata["mtime"] !== undefined) ? there : undefined;
+}
