@@ -14,8 +14,8 @@ import type { Inode, Place, Version } from "./inode.ts";
 import { attributesOf, touch } from "./inode-attributes.ts";
 import { childKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
+import { copySurely, deleteSurely } from "./lost-answers.ts";
 import { type Attributes, withTimes } from "./object-metadata.ts";
-import { copySurely } from "./sure-copy.ts";
 import type { Uploads } from "./uploads.ts";
 
 interface Side {
@@ -130,12 +130,12 @@ export class Exchange {
       // A copy whose answer is lost may have been carried out: then the first name has the second's only content.
       if (bAtA !== undefined && (await store.head(b.key)).etag !== b.version.etag) await this.#copyFrom(b, a.key, b.key);
       await this.#copyFrom(a, aside, a.key);
-      await store.delete(aside);
+      await deleteSurely(store, aside);
       throw error;
     }
     this.#place(a, b.place, { key: b.key, ...aAtB });
     this.#place(b, a.place, { key: a.key, ...bAtA });
-    await store.delete(aside);
+    await deleteSurely(store, aside);
   }
 
   /** From another key, where the content has another ETag. */

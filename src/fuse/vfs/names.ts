@@ -13,6 +13,7 @@ import type { Inode, InodeDirectory, Place } from "./inode.ts";
 import { attributesOf, attrOf, storedMetadata, touch } from "./inode-attributes.ts";
 import { checkName, childKey, directoryKey, folderMarkKey, isShowable, pathKey } from "./key-names.ts";
 import { isReserved, type Lookup } from "./lookup.ts";
+import { deleteSurely } from "./lost-answers.ts";
 import { kindOf, PERMISSIONS, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "./mode.ts";
 import { METADATA_LIMIT_BYTES, metadataBytes, withTimes } from "./object-metadata.ts";
 import { ACCESS_ACL, DEFAULT_ACL, inheritAcl } from "./posix-acl.ts";
@@ -224,7 +225,7 @@ export class Names {
       const etag = await this.#uploads.objectOf(inode, key);
       if (etag !== undefined) {
         await this.#files.keepForOpenHandles(inode);
-        await this.#uploads.removing(inode, key, () => store.delete(key, conditions.deleteIfMatch ? { ifMatch: etag } : {}));
+        await this.#uploads.removing(inode, key, () => deleteSurely(store, key, conditions.deleteIfMatch ? { ifMatch: etag } : {}));
         attrs.drop(key);
       }
       state.dropDirty(inode.node);
@@ -232,8 +233,11 @@ export class Names {
       touch(parent, this.now());
       inodes.detach(inode);
     } catch (error) {
-      // Somebody replaced it: the kernel looks again and the caller's next try means the new one.
-      if (isFault(error, "stale")) directory.expire();
+      // Somebody replaced it, or it may be gone: the kernel looks again and the caller's next try means what is there.
+      if (isFault(error, "stale", "unavailable", "timed_out")) {
+        inode.validatedAt = 0;
+        directory.expire();
+      }
       throw error;
     } finally {
       done();
@@ -252,7 +256,7 @@ export class Names {
       const key = childKey(options.prefix, parent, name);
       const etag = directory.get(name)?.object?.etag;
       await this.#files.keepForOpenHandles(inode);
-      await store.delete(key, conditions.deleteIfMatch && etag !== undefined ? { ifMatch: etag } : {});
+      await deleteSurely(store, key, conditions.deleteIfMatch && etag !== undefined ? { ifMatch: etag } : {});
       attrs.drop(key);
       loseName(this.#context, inode, place, "removed");
       directory.children.delete(name);
@@ -282,7 +286,7 @@ export class Names {
     const done = directory.beginChange(name);
     try {
       const key = directoryKey(options.prefix, inode);
-      await store.delete(key);
+      await deleteSurely(store, key);
       attrs.drop(key);
       await this.#dropFolderMark(parent, name);
       removeName(directory, inode);

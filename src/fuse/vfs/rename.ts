@@ -19,9 +19,9 @@ import type { Inode, Place } from "./inode.ts";
 import { attributesOf, touch } from "./inode-attributes.ts";
 import { childKey, directoryKey, pathKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
+import { copySurely, deleteSurely, surely } from "./lost-answers.ts";
 import { type Names, removeName } from "./names.ts";
 import { type Attributes, withTimes } from "./object-metadata.ts";
-import { copySurely, surely } from "./sure-copy.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** Copies of one directory's rename in flight. */
@@ -186,7 +186,7 @@ export class Rename {
       recordDirty(this.#context, inode);
     }
     if (!before && !isLeft) return;
-    await store.delete(oldKey);
+    await deleteSurely(store, oldKey);
     attrs.drop(oldKey);
   }
 

@@ -1,14 +1,15 @@
 /**
- * Copies whose answer is lost.
+ * Copies and deletes whose answers are lost.
  *
  * The store repeats a request whose answer did not come; when it gives up, the last one may have been carried out all the same. What
- * stands under the target tells: if it is what the copy makes, the copy was made. A move that took it for failed would leave an object
- * behind, and one under `a/` would hide the file `a` that the move puts back.
+ * stands under the key tells. A move that took a copy for failed would leave an object behind, and one under `a/` would hide the file `a`
+ * that the move puts back. A file that was deleted and is taken for being there refuses the next writer, who replaces what is gone.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Etag } from "#core/brand.ts";
 import { isFault } from "#core/errors.ts";
 import type { CopyOptions, ObjectInfo, ObjectStore, PutResult, UserMetadata } from "#s3/object-store.ts";
+import { isGone } from "./own-version.ts";
 
 interface Expected {
   readonly size: number;
@@ -43,6 +44,16 @@ export async function surely(
     const made = await find(store, target, expected).catch(() => undefined);
     if (made === undefined) throw error;
     return { etag: made.etag, dateMs: made.lastModified };
+  }
+}
+
+/** `store.delete`, which fails only when something still stands there, or nobody can tell. Throws what the delete threw. */
+export async function deleteSurely(store: ObjectStore, key: string, options: { readonly ifMatch?: Etag } = {}): Promise<void> {
+  try {
+    await store.delete(key, options);
+  } catch (error) {
+    const mayBeDone = isFault(error, "unavailable", "timed_out");
+    if (!mayBeDone || !(await isGone(store, key).catch(() => false))) throw error;
   }
 }
 
