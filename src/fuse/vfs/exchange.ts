@@ -5,7 +5,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { DriverError } from "#core/errors.ts";
-import type { PutResult } from "#s3/object-store.ts";
+import type { PutResult, UserMetadata } from "#s3/object-store.ts";
 import { followVersion, recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Files } from "./files.ts";
@@ -16,6 +16,7 @@ import { childKey } from "./key-names.ts";
 import type { Lookup } from "./lookup.ts";
 import { copySurely, deleteSurely } from "./lost-answers.ts";
 import { type Attributes, withTimes } from "./object-metadata.ts";
+import { isSameTime } from "./own-version.ts";
 import type { Uploads } from "./uploads.ts";
 
 interface Side {
@@ -127,8 +128,8 @@ export class Exchange {
       bAtA = await this.#copy(b, b.key, a.key);
       aAtB = await this.#copyFrom(a, aside, b.key);
     } catch (error) {
-      // A copy whose answer is lost may have been carried out: then the first name has the second's only content.
-      if (bAtA !== undefined && (await store.head(b.key)).etag !== b.version.etag) await this.#copyFrom(b, a.key, b.key);
+      // A copy whose answer is lost may have been carried out: then the first name has the second's only content. Another host's stays.
+      if (bAtA !== undefined && isSameTime((await store.head(b.key)).metadata, metadataOf(a))) await this.#copyFrom(b, a.key, b.key);
       await this.#copyFrom(a, aside, a.key);
       await deleteSurely(store, aside);
       throw error;
@@ -144,24 +145,31 @@ export class Exchange {
     return this.#copy({ ...side, version: { ...side.version, etag } }, from, to);
   }
 
-  #copy({ version, attributes }: Side, from: string, to: string): Promise<PutResult> {
+  #copy(side: Side, from: string, to: string): Promise<PutResult> {
     const { store, conditions } = this.#context;
-    const replace = { headers: version.headers, metadata: withTimes(version.metadata, attributes) };
+    const { version } = side;
+    const replace = { headers: version.headers, metadata: metadataOf(side) };
     const condition = conditions.copySourceIfMatch ? { sourceIfMatch: version.etag } : {};
     return copySurely(store, from, to, { sourceSize: version.size, replace, ...condition });
   }
 
-  #place({ inode, key: oldKey, version, attributes }: Side, { parent, name }: Place, at: PutResult & { readonly key: string }): void {
+  #place(side: Side, { parent, name }: Place, at: PutResult & { readonly key: string }): void {
+    const { inode, key: oldKey, version, attributes } = side;
     const { size } = version;
     this.#context.inodes.move(inode, parent, name);
     inode.attributes = attributes;
-    inode.version = { ...version, etag: at.etag, lastModified: at.dateMs, metadata: withTimes(version.metadata, attributes) };
+    inode.version = { ...version, etag: at.etag, lastModified: at.dateMs, metadata: metadataOf(side) };
     const object = { key: at.key, size, etag: at.etag, lastModified: at.dateMs };
     Object.assign(this.#lookup.directoryOf(parent).obtain(name), { inode, prefix: false, object });
     followVersion(this.#context, inode, { key: oldKey, etag: version.etag, size }, { key: at.key, etag: at.etag, size });
     this.#uploads.settle(inode, at.key);
     recordDirty(this.#context, inode);
   }
+}
+
+/** What its object gets. */
+function metadataOf({ version, attributes }: Side): UserMetadata {
+  return withTimes(version.metadata, attributes);
 }
 
 function asideName(): string {

@@ -47,12 +47,15 @@ export async function surely(
   }
 }
 
-/** `store.delete`, which fails only when something still stands there, or nobody can tell. Throws what the delete threw. */
+/**
+ * `store.delete`, which fails only when something still stands there, or nobody can tell. Throws what the delete threw. A repeated
+ * request may be refused for what the first one did.
+ */
 export async function deleteSurely(store: ObjectStore, key: string, options: { readonly ifMatch?: Etag } = {}): Promise<void> {
   try {
     await store.delete(key, options);
   } catch (error) {
-    const mayBeDone = isFault(error, "unavailable", "timed_out");
+    const mayBeDone = isFault(error, "unavailable", "timed_out", "stale", "not_found");
     if (!mayBeDone || !(await isGone(store, key).catch(() => false))) throw error;
   }
 }

@@ -225,7 +225,7 @@ export class Names {
       const etag = await this.#uploads.objectOf(inode, key);
       if (etag !== undefined) {
         await this.#files.keepForOpenHandles(inode);
-        await this.#uploads.removing(inode, key, () => deleteSurely(store, key, conditions.deleteIfMatch ? { ifMatch: etag } : {}));
+        await this.#uploads.removing(inode, () => deleteSurely(store, key, conditions.deleteIfMatch ? { ifMatch: etag } : {}));
         attrs.drop(key);
       }
       state.dropDirty(inode.node);
@@ -233,11 +233,7 @@ export class Names {
       touch(parent, this.now());
       inodes.detach(inode);
     } catch (error) {
-      // Somebody replaced it, or it may be gone: the kernel looks again and the caller's next try means what is there.
-      if (isFault(error, "stale", "unavailable", "timed_out")) {
-        inode.validatedAt = 0;
-        directory.expire();
-      }
+      distrustAfter(error, inode, directory);
       throw error;
     } finally {
       done();
@@ -263,7 +259,7 @@ export class Names {
       inode.attributes = { ...attributesOf(inode), ctime: this.now() };
       touch(parent, this.now());
     } catch (error) {
-      if (isFault(error, "stale")) directory.expire();
+      distrustAfter(error, inode, directory);
       throw error;
     } finally {
       done();
@@ -369,6 +365,13 @@ function initialAccess(
   if (inherited.acl !== undefined) xattrs.set(ACCESS_ACL, inherited.acl);
   if ((mode & S_IFMT) === S_IFDIR) xattrs.set(DEFAULT_ACL, given);
   return { mode: inherited.mode, xattrs };
+}
+
+/** Somebody replaced it, or it may be gone: the kernel looks again, and the caller's next try means what is there. */
+function distrustAfter(error: unknown, inode: Inode, directory: InodeDirectory): void {
+  if (!isFault(error, "stale", "unavailable", "timed_out")) return;
+  inode.validatedAt = 0;
+  directory.expire();
 }
 
 /** Takes the inode's name out of its directory's list. */

@@ -97,6 +97,7 @@ function isSame(sent: SentVersion, { etag, metadata, size }: ObjectInfo): boolea
   return sent.md5 === undefined ? sent.size === size : etag === `"${sent.md5}"`;
 }
 
-function isSameTime(a: UserMetadata, b: UserMetadata): boolean {
+/** The same write, as far as times to the nanosecond tell. */
+export function isSameTime(a: UserMetadata, b: UserMetadata): boolean {
   return a["mtime"] === b["mtime"] && a["ctime"] === b["ctime"];
 }

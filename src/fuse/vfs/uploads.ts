@@ -12,7 +12,7 @@ import { recordDirty } from "./content-opening.ts";
 import type { VfsContext } from "./context.ts";
 import type { Inode } from "./inode.ts";
 import type { Sending } from "./open-content.ts";
-import { findOwnVersion, isGone } from "./own-version.ts";
+import { findOwnVersion } from "./own-version.ts";
 import { Sender } from "./sending.ts";
 import { UploadQueue } from "./upload-queue.ts";
 
@@ -123,11 +123,8 @@ export class Uploads {
     if (isOnlyAttributes(inode)) await this.#store(inode);
   }
 
-  /**
-   * Runs the request that removes the file's object, under its lock. Should it be the last, a successor knows why the object is gone; and
-   * when it is asked for the same again, that is no failure.
-   */
-  async removing(inode: Inode, key: string, request: () => Promise<void>): Promise<void> {
+  /** Runs the request that removes the file's object, under its lock. Should it be the last, a successor knows why the object is gone. */
+  async removing(inode: Inode, request: () => Promise<void>): Promise<void> {
     const { content } = inode;
     const note = (removing: boolean) => {
       if (content?.dirty === undefined) return;
@@ -138,7 +135,6 @@ export class Uploads {
     try {
       await request();
     } catch (error) {
-      if (isFault(error, "stale", "not_found") && (await isGone(this.#context.store, key))) return;
       note(false);
       throw error;
     }

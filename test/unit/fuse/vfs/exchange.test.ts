@@ -65,6 +65,19 @@ describe("Exchange", () => {
     });
   }
 
+  it("keeps what another host put under the second name, when the second copy fails", async () => {
+    const { failing, world } = await twoFiles();
+    await using _ = world;
+    const fail = (key: string) => {
+      if (key === "b") void failing.inner.put("b", Buffer.from("theirs"));
+      return key === "b";
+    };
+    failing.fail("copy", { fault: "denied", when: fail });
+    expect(await faultOf(world.user.rename("a", "b", RENAME_EXCHANGE))).toBe("denied");
+    world.clock.advance(METADATA_TTL_MS * 20);
+    expect([await world.user.text("a"), await world.user.text("b")]).toEqual(["of a", "theirs"]);
+  });
+
   it("loses nothing when the removal of a directory's old keys fails at the end of a move", async () => {
     for (const prefix of ["a/", "b/", ".exchange-"]) {
       const memory = new MemoryObjectStore();
