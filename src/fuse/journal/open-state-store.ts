@@ -8,6 +8,7 @@
  */
 import fs from "node:fs";
 import { join } from "node:path";
+import type { NodeId } from "#core/brand.ts";
 import { DriverError } from "#core/errors.ts";
 import { type CheckpointJob, checkpoint, isCheckpointDue, journalHead, syncFolderOf } from "./checkpoint.ts";
 import { type FolderLock, lockFolder } from "./folder-lock.ts";
@@ -123,6 +124,8 @@ class JournalStateStore implements StateStore {
   readonly #checkpointFromBytes: number;
   readonly #sliceBytes: number;
   // Mutable
+  /** Nodes that may have a dirty row. */
+  readonly #dirty: Set<NodeId>;
   #checkpointing: Promise<void> | undefined;
   /** The journal's size after the last checkpoint, or when the last one failed. */
   #lastBytes = 0;
@@ -133,6 +136,7 @@ class JournalStateStore implements StateStore {
     this.#path = path;
     this.#lock = lock;
     this.#writer = writer;
+    this.#dirty = new Set(recovered.dirty.keys());
     this.#onCheckpointFailure = options.onCheckpointFailure ?? (() => {});
     this.#checkpointFromBytes = options.checkpointFromBytes ?? 8 << 20;
     this.#sliceBytes = options.checkpointSliceBytes ?? 128 << 10;
@@ -159,12 +163,17 @@ class JournalStateStore implements StateStore {
   }
 
   putDirty(...[row, dropped]: Parameters<StateStore["putDirty"]>): void {
+    this.#dirty.add(row.node);
     if (dropped === undefined) this.#put({ type: "dirty", row });
     else this.#put({ type: "dirty", row }, { type: "dirty-dropped", node: dropped });
+    if (dropped !== undefined) this.#dirty.delete(dropped);
   }
 
   dropDirty(node: Parameters<StateStore["dropDirty"]>[0]): void {
+    // Asked of every file that is removed, and most have none.
+    if (!this.#dirty.has(node)) return;
     this.#put({ type: "dirty-dropped", node });
+    this.#dirty.delete(node);
   }
 
   beginConnection(): void {

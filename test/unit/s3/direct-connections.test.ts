@@ -40,6 +40,12 @@ async function read(body: ObjectBody): Promise<Uint8Array[]> {
   return chunks;
 }
 
+/** Three bytes at a time, with an extension. */
+function inChunks(text: string): string {
+  const chunks = text.match(/.{1,3}/gs) ?? [];
+  return `${chunks.map((chunk) => `${chunk.length.toString(16)};a=b\r\n${chunk}\r\n`).join("")}0\r\n\r\n`;
+}
+
 describe("DirectConnections", () => {
   it("receives the body into the caller's buffer, and asks again on the same connection", async () => {
     const ports = new Set<number | undefined>();
@@ -94,15 +100,42 @@ describe("DirectConnections", () => {
     await new Promise((resolve) => sockets.close(resolve));
   });
 
-  it("takes a DELETE that succeeds as done whatever it says, and leaves a refused one to undici", async () => {
-    const store = await serve(({ path }, response) => {
-      if (path.endsWith("/told")) response.writeHead(200).end("deleted");
-      else refuse(response, 403, "AccessDenied");
+  it("takes a DELETE that succeeds as done whatever it says", async () => {
+    const store = await serve((_, response) => void response.writeHead(200).end("deleted"));
+    await store.delete("told");
+    await store.delete("told");
+    expect(s3.seen.map(({ path }) => path)).toEqual(["/bucket/told", "/bucket/told"]);
+  });
+
+  it.each([
+    ["with a length", (document: string) => `content-length: ${document.length}\r\n\r\n${document}`],
+    ["in chunks", (document: string) => `transfer-encoding: chunked\r\n\r\n${inChunks(document)}`],
+  ])("reads a refusal's document %s, however it arrives, on a connection that goes on", async (_how, framed) => {
+    let [connections, requests] = [0, 0];
+    const document = "<Error><Code>AccessDenied</Code><Message>not this one</Message></Error>";
+    const answer = Buffer.from(`HTTP/1.1 403 Forbidden\r\ncontent-type: application/xml\r\n${framed(document)}`);
+    const sockets = createServer((socket) => {
+      connections += 1;
+      socket.setNoDelay(true).on("error", () => undefined);
+      socket.on("data", () => {
+        requests += 1;
+        // Cut at another place each time.
+        const cut = (answer.byteLength * requests) >> 3;
+        socket.write(answer.subarray(0, cut));
+        setTimeout(() => socket.write(answer.subarray(cut)), 5);
+      });
     });
-    await store.delete("told");
-    await store.delete("told");
-    await fails(store.delete("refused"), "denied");
-    expect(s3.seen.map(({ path }) => path)).toEqual(["/bucket/told", "/bucket/told", "/bucket/refused", "/bucket/refused"]);
+    await new Promise<void>((resolve) => sockets.listen(0, "127.0.0.1", resolve));
+    const endpoint = `http://127.0.0.1:${(sockets.address() as AddressInfo).port}`;
+    const credentials = { kind: "static", accessKeyId: "a", secretAccessKey: "b" } as const;
+    const store = createObjectStore({ bucket: "b", prefix: "", endpoint, region: "r", credentials });
+    for (let i = 0; i < 4; i++) {
+      expect((await fails(store.delete("key"), "denied")).message).toContain("AccessDenied");
+      expect((await fails(store.get("key", { into: Buffer.alloc(10) }), "denied")).message).toContain("AccessDenied");
+    }
+    expect([connections, requests]).toEqual([1, 8]);
+    await store.close();
+    await new Promise((resolve) => sockets.close(resolve));
   });
 
   it("goes on in the same buffer where a body broke", async () => {
@@ -115,9 +148,14 @@ describe("DirectConnections", () => {
     expect(s3.seen.map(({ headers }) => headers["range"])).toEqual(["bytes=0-299999", "bytes=100000-299999"]);
   });
 
-  it("leaves refusals to undici, which tells them as ever", async () => {
-    const store = await serve((_, response) => refuse(response, 404, "NoSuchKey"));
-    await fails(store.get("key", { range: { start: 0, end: 10 }, into: Buffer.alloc(10) }), "not_found");
+  it("leaves a refusal without an end, or longer than its buffer, to undici", async () => {
+    const store = await serve((_, response, count) => {
+      if (count % 2 === 0) refuse(response, 404, "NoSuchKey");
+      else if (count === 1) response.writeHead(404, { "content-length": "100000" }).end(" ".repeat(100_000));
+      else response.writeHead(404, { "transfer-encoding": "gzip, chunked" }).end("not for us");
+    });
+    for (const _ of ["long", "coded"]) await fails(store.get("key", { into: Buffer.alloc(10) }), "not_found");
+    expect(s3.seen.length).toBe(4);
   });
 
   it("leaves a body without a length, or longer than the buffer, to undici", async () => {

@@ -58,6 +58,27 @@ describe("openStateStore", () => {
     await store.close();
   });
 
+  it("`dropDirty` writes only where there is a row, one that a predecessor left included", async () => {
+    const row = { node: 5 as NodeId, spool: "s", key: "k", base: null, extents: null, headers: {}, metadata: {} };
+    let store = openStateStore({ dir });
+    store.putDirty(row);
+    store.putDirty({ ...row, node: 6 as NodeId }, row.node);
+    await store.close();
+    store = openStateStore({ dir });
+    const size = fs.statSync(path).size;
+    store.dropDirty(5 as NodeId);
+    expect(fs.statSync(path).size).toBe(size);
+    store.dropDirty(6 as NodeId);
+    const sizeWithout = fs.statSync(path).size;
+    expect(sizeWithout).toBeGreaterThan(size);
+    store.dropDirty(6 as NodeId);
+    expect(fs.statSync(path).size).toBe(sizeWithout);
+    await store.close();
+    store = openStateStore({ dir });
+    expect(store.recovered.dirty.size).toBe(0);
+    await store.close();
+  });
+
   it("`openStateStore` stops at a bad record in the middle, tells it and keeps the rest aside", async () => {
     let store = openStateStore({ dir });
     store.putInode(inode(5, "a"));
