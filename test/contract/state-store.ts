@@ -4,7 +4,7 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Etag, HandleId, NodeId } from "#core/brand.ts";
-import type { DirtyRow, EngineState, HandleRow, InodeRow, StateStore } from "#fuse/journal/state-store.ts";
+import type { DirtyRow, EngineState, HandleRow, InodeRow, RemovalRow, StateStore } from "#fuse/journal/state-store.ts";
 
 /** One folder (or what stands for it) over several engines. */
 export interface StateStoreHarness {
@@ -73,6 +73,19 @@ export const dirtyRow = (id: number): fc.Arbitrary<DirtyRow> =>
     { requiredKeys: ["node", "spool", "key", "base", "extents", "headers", "metadata"] },
   );
 
+export const removalRow = (id: number): fc.Arbitrary<RemovalRow> =>
+  fc.record(
+    {
+      node: fc.constant(node(id)),
+      key: fc.string({ unit: "binary" }),
+      etag: fc.string().map((text) => `"${text}"` as Etag),
+      mtime: fc.string(),
+      ctime: fc.string(),
+      lastModified: fc.nat({ max: 2 ** 45 }),
+    },
+    { requiredKeys: ["node", "key", "etag", "lastModified"] },
+  );
+
 /** A change of the state, as a call on a store. Few ids, so that rows are replaced and dropped. */
 export type Change = readonly [method: keyof StateStore, argument?: unknown];
 
@@ -84,6 +97,8 @@ export const change: fc.Arbitrary<Change> = fc.oneof(
   { weight: 3, arbitrary: id.map((n): Change => ["dropHandle", n]) },
   { weight: 4, arbitrary: id.chain(dirtyRow).map((row): Change => ["putDirty", row]) },
   { weight: 2, arbitrary: id.map((n): Change => ["dropDirty", n]) },
+  { weight: 3, arbitrary: id.chain(removalRow).map((row): Change => ["putRemoval", row]) },
+  { weight: 2, arbitrary: id.map((n): Change => ["dropRemoval", n]) },
   { weight: 1, arbitrary: fc.uint8Array({ maxLength: 80 }).map((init): Change => ["putSession", { init }]) },
   { weight: 1, arbitrary: fc.constant<Change>(["beginConnection"]) },
 );
@@ -99,6 +114,7 @@ export function modelOf(changes: readonly Change[], before?: EngineState): Engin
     inodes: new Map(before?.inodes),
     handles: new Map(before?.handles),
     dirty: new Map(before?.dirty),
+    removals: new Map(before?.removals),
     maxNode: before?.maxNode ?? 1,
     maxHandle: before?.maxHandle ?? 0,
   };
@@ -110,21 +126,24 @@ export function modelOf(changes: readonly Change[], before?: EngineState): Engin
     if (method === "dropHandle") state.handles.delete(argument as HandleId);
     if (method === "putDirty") state.dirty.set((argument as DirtyRow).node, argument as DirtyRow);
     if (method === "dropDirty") state.dirty.delete(argument as NodeId);
+    if (method === "putRemoval") state.removals.set((argument as RemovalRow).node, argument as RemovalRow);
+    if (method === "dropRemoval") state.removals.delete(argument as NodeId);
     if (method === "beginConnection") {
       state.session = undefined;
       state.inodes.clear();
       state.handles.clear();
     }
-    state.maxNode = Math.max(state.maxNode, ...state.inodes.keys(), ...state.dirty.keys());
+    state.maxNode = Math.max(state.maxNode, ...state.inodes.keys(), ...state.dirty.keys(), ...state.removals.keys());
     state.maxHandle = Math.max(state.maxHandle, ...state.handles.keys());
   }
   return state;
 }
 
 /** An EngineState as plain values, so that states of different classes compare. */
-export function plain({ session, inodes, handles, dirty, maxNode, maxHandle }: EngineState): unknown {
+export function plain({ session, inodes, handles, dirty, removals, maxNode, maxHandle }: EngineState): unknown {
   const sorted = (rows: ReadonlyMap<number, unknown>) => [...rows].toSorted(([a], [b]) => a - b);
-  return { session, inodes: sorted(inodes), handles: sorted(handles), dirty: sorted(dirty), maxNode, maxHandle };
+  const rows = { inodes: sorted(inodes), handles: sorted(handles), dirty: sorted(dirty), removals: sorted(removals) };
+  return { session, ...rows, maxNode, maxHandle };
 }
 
 export function stateStoreContract(name: string, make: () => StateStoreHarness): void {

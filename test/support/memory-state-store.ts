@@ -6,7 +6,7 @@
  *   const second = createMemoryStateStore(medium);  // second.recovered is what was put
  */
 import type { HandleId, NodeId } from "#core/brand.ts";
-import type { DirtyRow, EngineState, HandleRow, InodeRow, SessionRow, StateStore } from "#fuse/journal/state-store.ts";
+import type { DirtyRow, EngineState, HandleRow, InodeRow, RemovalRow, SessionRow, StateStore } from "#fuse/journal/state-store.ts";
 
 /** What outlives a store: the "disk". */
 export interface MemoryMedium {
@@ -14,6 +14,7 @@ export interface MemoryMedium {
   readonly inodes: Map<NodeId, InodeRow>;
   readonly handles: Map<HandleId, HandleRow>;
   readonly dirty: Map<NodeId, DirtyRow>;
+  readonly removals: Map<NodeId, RemovalRow>;
   maxNode: number;
   maxHandle: number;
   /** How often `sync` was called, for tests that ask whether it was. */
@@ -21,7 +22,16 @@ export interface MemoryMedium {
 }
 
 export function createMemoryMedium(): MemoryMedium {
-  return { session: undefined, inodes: new Map(), handles: new Map(), dirty: new Map(), maxNode: 1, maxHandle: 0, syncs: 0 };
+  return {
+    session: undefined,
+    inodes: new Map(),
+    handles: new Map(),
+    dirty: new Map(),
+    removals: new Map(),
+    maxNode: 1,
+    maxHandle: 0,
+    syncs: 0,
+  };
 }
 
 /** A store over `medium`; rows are copied in, so that changing an object after its put changes nothing, as on a disk. */
@@ -49,6 +59,11 @@ export function createMemoryStateStore(medium: MemoryMedium = createMemoryMedium
       medium.maxNode = Math.max(medium.maxNode, row.node);
     },
     dropDirty: (node) => void medium.dirty.delete(node),
+    putRemoval: (row) => {
+      medium.removals.set(row.node, structuredClone(row));
+      medium.maxNode = Math.max(medium.maxNode, row.node);
+    },
+    dropRemoval: (node) => void medium.removals.delete(node),
     beginConnection: () => {
       medium.session = undefined;
       medium.inodes.clear();
@@ -68,6 +83,7 @@ function snapshot(medium: MemoryMedium): EngineState {
     inodes: new Map(medium.inodes),
     handles: new Map(medium.handles),
     dirty: new Map(medium.dirty),
+    removals: new Map(medium.removals),
     maxNode: medium.maxNode,
     maxHandle: medium.maxHandle,
   };

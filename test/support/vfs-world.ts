@@ -22,6 +22,8 @@ import { BucketFileSystem } from "#fuse/vfs/bucket-filesystem.ts";
 import type { StoreConditions, VfsContext, VfsOptions } from "#fuse/vfs/context.ts";
 import { InodeTable } from "#fuse/vfs/inode-table.ts";
 import type { KernelPort } from "#fuse/vfs/kernel-port.ts";
+import { OrderedStore } from "#fuse/vfs/ordered-store.ts";
+import { Removals } from "#fuse/vfs/removals.ts";
 import { createSpool, type SpoolOptions } from "#fuse/write/create-spool.ts";
 import type { ObjectStore } from "#s3/object-store.ts";
 import { KernelUser } from "./kernel-user.ts";
@@ -224,12 +226,18 @@ export class VfsWorld {
   #createContext(): VfsContext {
     const { home } = this.#remains;
     const state = this.#openState();
-    const store = mortal(this.store, () => this.#over);
+    const bucket = mortal(this.store, () => this.#over);
     const contents = createDiskContentCache({ dir: join(home, "content"), limitBytes: 64 << 20 });
-    const { options, conditions, upload } = this.#given;
+    const { options, upload } = this.#given;
+    const conditions = { ...ALL_CONDITIONS, ...this.#given.conditions };
+    const { deleteIfMatch } = conditions;
+    const trustMs = options?.metadataTtlMs ?? METADATA_TTL_MS;
+    const removals = new Removals({ store: bucket, state, clock: this.clock, log: this.log, deleteIfMatch, trustMs });
+    const store = new OrderedStore(bucket, removals);
     return {
       store,
-      conditions: { ...ALL_CONDITIONS, ...conditions },
+      removals,
+      conditions,
       options: {
         ...{ uid: 500, gid: 500, fileMode: 0o644, dirMode: 0o755, prefix: "", readOnly: false },
         ...{

@@ -27,6 +27,8 @@ import { createContentReaders } from "#fuse/read/content-readers.ts";
 import { BucketFileSystem } from "#fuse/vfs/bucket-filesystem.ts";
 import type { VfsContext } from "#fuse/vfs/context.ts";
 import { InodeTable } from "#fuse/vfs/inode-table.ts";
+import { OrderedStore } from "#fuse/vfs/ordered-store.ts";
+import { Removals } from "#fuse/vfs/removals.ts";
 import { createSpool } from "#fuse/write/create-spool.ts";
 import { checkAccess, createObjectStore, probeObjectStore, renewAccess, type S3ObjectStore, type StoreAbilities } from "#s3/index.ts";
 import { createBridge } from "./bridge.ts";
@@ -324,9 +326,13 @@ function createContext({ config, hooks, store, abilities, state, channel, troubl
     troubles.onDisk(error);
   };
   const contents = createDiskContentCache({ dir: join(stateDir, "content"), limitBytes: config.cacheSizeBytes, log: note });
-  const readers = createContentReaders({ store, cache: contents, memoryLimitBytes: READ_MEMORY_BYTES, log: note });
+  const { deleteIfMatch } = abilities;
+  const removals = new Removals({ store, state, clock: systemClock, log, deleteIfMatch, trustMs: options.metadataTtlMs });
+  const ordered = new OrderedStore(store, removals);
+  const readers = createContentReaders({ store: ordered, cache: contents, memoryLimitBytes: READ_MEMORY_BYTES, log: note });
   return {
-    store,
+    store: ordered,
+    removals,
     conditions: abilities,
     options: {
       ...options,
@@ -342,7 +348,7 @@ function createContext({ config, hooks, store, abilities, state, channel, troubl
     attrs: createAttrCache({ path: join(stateDir, "attrs.db") }),
     contents,
     readers,
-    spool: createSpool({ dir: join(stateDir, "spool"), store, copiesParts: abilities.copyPartIfMatch }),
+    spool: createSpool({ dir: join(stateDir, "spool"), store: ordered, copiesParts: abilities.copyPartIfMatch }),
     kernel: {
       passthrough: channel.features.passthrough,
       registerBacking: (fd) => channel.registerBacking(fd),

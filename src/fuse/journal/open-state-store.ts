@@ -176,6 +176,14 @@ class JournalStateStore implements StateStore {
     this.#dirty.delete(node);
   }
 
+  putRemoval(row: Parameters<StateStore["putRemoval"]>[0]): void {
+    this.#put({ type: "removal", row });
+  }
+
+  dropRemoval(node: Parameters<StateStore["dropRemoval"]>[0]): void {
+    this.#put({ type: "removal-dropped", node });
+  }
+
   beginConnection(): void {
     this.#put({ type: "connection-begun" });
   }

@@ -3,13 +3,13 @@
  *
  * A record is a frame and a body. The frame's CRC-32 covers everything after itself, so a torn, flipped or shifted record
  * is found. What has a fixed shape is a struct; names are UTF-16, since they may hold lone surrogates (file names that are
- * not UTF-8) which UTF-8 cannot carry; a dirty row, written once per open file and of many shapes, is JSON.
+ * not UTF-8) which UTF-8 cannot carry; a dirty row, written once per open file and of many shapes, is JSON, and so is a removal's.
  */
 import { crc32 } from "node:zlib";
 import type { HandleId, NodeId } from "#core/brand.ts";
 import { DriverError } from "#core/errors.ts";
 import { struct } from "#core/struct.ts";
-import type { DirtyRow, HandleRow, InodeRow, NodeKind, SessionRow } from "./state-store.ts";
+import type { DirtyRow, HandleRow, InodeRow, NodeKind, RemovalRow, SessionRow } from "./state-store.ts";
 
 /** One change of the state. Rows are absolute, so that of two records of one id only the later matters. */
 export type JournalRecord =
@@ -22,7 +22,9 @@ export type JournalRecord =
   | { readonly type: "handle-dropped"; readonly handle: HandleId }
   | { readonly type: "dirty"; readonly row: DirtyRow }
   | { readonly type: "dirty-dropped"; readonly node: NodeId }
-  | { readonly type: "connection-begun" };
+  | { readonly type: "connection-begun" }
+  | { readonly type: "removal"; readonly row: RemovalRow }
+  | { readonly type: "removal-dropped"; readonly node: NodeId };
 
 export type RecordType = JournalRecord["type"];
 
@@ -38,6 +40,8 @@ const TYPE_NUMBERS = {
   dirty: 8,
   "dirty-dropped": 9,
   "connection-begun": 10,
+  removal: 11,
+  "removal-dropped": 12,
 } as const satisfies Record<RecordType, number>;
 
 const TYPE_NAMES = new Map<number, RecordType>(Object.entries(TYPE_NUMBERS).map(([name, number]) => [number, name as RecordType]));
@@ -91,11 +95,13 @@ export function encodeRecord(record: JournalRecord): Buffer {
     case "handle":
       return encodeHandle(record.row);
     case "dirty":
-      return encodeBytes("dirty", record.row.node, Buffer.from(JSON.stringify(record.row)));
+    case "removal":
+      return encodeBytes(record.type, record.row.node, Buffer.from(JSON.stringify(record.row)));
     case "handle-dropped":
       return encodeFrame(record.type, record.handle, 0);
     case "inode-dropped":
     case "dirty-dropped":
+    case "removal-dropped":
       return encodeFrame(record.type, record.node, 0);
     case "connection-begun":
       return encodeFrame("connection-begun", 0, 0);
@@ -136,10 +142,13 @@ export function decodeRecord(frame: Frame): JournalRecord {
       return { type, row: decodeHandle(id as HandleId, window, body) };
     case "dirty":
       return { type, row: JSON.parse(textOf(window, body, frame.end, "utf8")) as DirtyRow };
+    case "removal":
+      return { type, row: JSON.parse(textOf(window, body, frame.end, "utf8")) as RemovalRow };
     case "handle-dropped":
       return { type, handle: id as HandleId };
     case "inode-dropped":
     case "dirty-dropped":
+    case "removal-dropped":
       return { type, node };
     case "connection-begun":
       return { type };

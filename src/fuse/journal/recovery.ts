@@ -3,7 +3,7 @@
  */
 import { type HandleId, type NodeId, ROOT_NODE } from "#core/brand.ts";
 import type { JournalRecord } from "./record.ts";
-import type { DirtyRow, EngineState, HandleRow, InodeRow, SessionRow } from "./state-store.ts";
+import type { DirtyRow, EngineState, HandleRow, InodeRow, RemovalRow, SessionRow } from "./state-store.ts";
 
 /** The state after these records, from nothing. */
 export function recoverState(records: Iterable<JournalRecord>): EngineState {
@@ -18,6 +18,7 @@ export class ReplayedState implements EngineState {
   readonly inodes = new Map<NodeId, InodeRow>();
   readonly handles = new Map<HandleId, HandleRow>();
   readonly dirty = new Map<NodeId, DirtyRow>();
+  readonly removals = new Map<NodeId, RemovalRow>();
   /** The kernel knows the root without being told. */
   maxNode: number = ROOT_NODE;
   maxHandle = 0;
@@ -55,6 +56,13 @@ export class ReplayedState implements EngineState {
       case "dirty-dropped":
         this.dirty.delete(record.node);
         break;
+      case "removal":
+        this.removals.set(record.row.node, record.row);
+        this.#raise(record.row.node, 0);
+        break;
+      case "removal-dropped":
+        this.removals.delete(record.node);
+        break;
       case "connection-begun":
         this.session = undefined;
         this.inodes.clear();
@@ -77,6 +85,7 @@ export class LiveIndex {
   readonly #inodes = new Map<number, number>();
   readonly #handles = new Map<number, number>();
   readonly #dirty = new Map<number, number>();
+  readonly #removals = new Map<number, number>();
   #session = -1;
   maxNode: number = ROOT_NODE;
   maxHandle = 0;
@@ -113,6 +122,13 @@ export class LiveIndex {
       case "dirty-dropped":
         this.#dirty.delete(id);
         break;
+      case "removal":
+        this.#removals.set(id, offset);
+        this.#raise(id, 0);
+        break;
+      case "removal-dropped":
+        this.#removals.delete(id);
+        break;
       case "connection-begun":
         this.#session = -1;
         this.#inodes.clear();
@@ -127,6 +143,7 @@ export class LiveIndex {
     if (type === "inode") return this.#inodes.get(id) === offset;
     if (type === "handle") return this.#handles.get(id) === offset;
     if (type === "dirty") return this.#dirty.get(id) === offset;
+    if (type === "removal") return this.#removals.get(id) === offset;
     return false;
   }
 

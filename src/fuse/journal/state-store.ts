@@ -71,6 +71,19 @@ export interface SentMark {
   readonly md5?: string | undefined;
 }
 
+/** An object whose removal was promised, and may not have reached the bucket. What stands there by now may be somebody else's. */
+export interface RemovalRow {
+  /** The file that it was. */
+  readonly node: NodeId;
+  readonly key: string;
+  readonly etag: Etag;
+  /** Of its metadata, where it has them. */
+  readonly mtime?: string;
+  readonly ctime?: string;
+  /** Milliseconds, to within a second. */
+  readonly lastModified: number;
+}
+
 /** The connection: what INIT negotiated, byte for byte. */
 export interface SessionRow {
   /** The fuse_init_out that was answered. */
@@ -82,6 +95,7 @@ export interface EngineState {
   readonly inodes: ReadonlyMap<NodeId, InodeRow>;
   readonly handles: ReadonlyMap<HandleId, HandleRow>;
   readonly dirty: ReadonlyMap<NodeId, DirtyRow>;
+  readonly removals: ReadonlyMap<NodeId, RemovalRow>;
   /** The largest numbers ever given out: a successor counts on from here. */
   readonly maxNode: number;
   readonly maxHandle: number;
@@ -98,7 +112,9 @@ export interface StateStore {
   /** `dropped`: the row that this one takes the place of goes at the same moment. */
   putDirty(row: DirtyRow, dropped?: NodeId): void;
   dropDirty(node: NodeId): void;
-  /** A new connection begins: forgets session, inodes and handles; keeps dirty rows and the counters. */
+  putRemoval(row: RemovalRow): void;
+  dropRemoval(node: NodeId): void;
+  /** A new connection begins: forgets session, inodes and handles; keeps dirty rows, removals and the counters. */
   beginConnection(): void;
   /** Resolves when everything put so far is on the disk itself. */
   sync(): Promise<void>;

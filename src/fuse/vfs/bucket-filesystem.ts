@@ -25,7 +25,7 @@ import { shownToGroup, shownWithUmask } from "./group-view.ts";
 import { Handles } from "./handles.ts";
 import type { Inode } from "./inode.ts";
 import { attrOf } from "./inode-attributes.ts";
-import { checkLength, NAME_MAX } from "./key-names.ts";
+import { checkLength, directoryKey, NAME_MAX } from "./key-names.ts";
 import { Lookup } from "./lookup.ts";
 import { O_EXCL, PERMISSIONS, S_IFREG } from "./mode.ts";
 import { Names } from "./names.ts";
@@ -269,9 +269,12 @@ export class BucketFileSystem implements FileSystem {
     this.#streams.close(handle);
   }
 
-  /** Names are in the bucket before their call returns, except for files that nobody waited for: those are sent now. */
-  fsyncdir(handle: HandleId): Promise<void> {
-    return this.#uploads.allIn(this.#handles.directory(handle).inode);
+  /** Names are in the bucket before their call returns, except for files that nobody waited for: those are sent now, or are on their way out. */
+  async fsyncdir(handle: HandleId): Promise<void> {
+    const { removals, options } = this.#context;
+    const { inode } = this.#handles.directory(handle);
+    await this.#uploads.allIn(inode);
+    await removals.finish(directoryKey(options.prefix, inode));
   }
 
   async statfs(): Promise<StatFs> {
@@ -302,13 +305,16 @@ export class BucketFileSystem implements FileSystem {
     return inode;
   }
 
-  syncAll(): Promise<void> {
-    return this.#uploads.all();
+  async syncAll(): Promise<void> {
+    // One that failed was logged, and is no data that is lost.
+    await this.#context.removals.settledUnder("");
+    await this.#uploads.all();
   }
 
   async destroy(): Promise<void> {
     clearInterval(this.#sweep);
     this.#uploads.stop();
+    await this.#context.removals.settledUnder("");
     await this.#uploads.all();
   }
 }

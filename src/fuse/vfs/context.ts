@@ -12,6 +12,7 @@ import type { ObjectStore } from "#s3/object-store.ts";
 import type { InodeTable } from "./inode-table.ts";
 import type { KernelPort } from "./kernel-port.ts";
 import type { AttributeDefaults } from "./object-metadata.ts";
+import type { Removals } from "./removals.ts";
 import type { UploadDelays } from "./upload-queue.ts";
 
 /** Which conditions the store really obeys, from its probe. What it does not is not relied on. */
@@ -52,7 +53,9 @@ export interface VfsOptions extends AttributeDefaults {
 }
 
 export interface VfsContext {
+  /** An `OrderedStore` over `removals`. */
   readonly store: ObjectStore;
+  readonly removals: Removals;
   readonly conditions: StoreConditions;
   readonly options: VfsOptions;
   readonly inodes: InodeTable;

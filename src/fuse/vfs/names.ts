@@ -1,4 +1,9 @@
-/** `Names`: making and removing files, directories, symlinks. Each is in the bucket, or out of it, when the call returns. */
+/**
+ * `Names`: making and removing files, directories, symlinks. Each is in the bucket, or out of it or on its way out (removals.ts), when the call
+ * returns.
+ */
+
+import type { Etag } from "#core/brand.ts";
 import { type Timespec, timespecOfMs } from "#core/clock.ts";
 import { DriverError, isFault } from "#core/errors.ts";
 import type { NodeKind } from "#fuse/journal/state-store.ts";
@@ -13,7 +18,6 @@ import type { Inode, InodeDirectory, Place } from "./inode.ts";
 import { attributesOf, attrOf, storedMetadata, touch } from "./inode-attributes.ts";
 import { checkName, childKey, directoryKey, folderMarkKey, isShowable, pathKey } from "./key-names.ts";
 import { isReserved, type Lookup } from "./lookup.ts";
-import { deleteSurely } from "./lost-answers.ts";
 import { kindOf, PERMISSIONS, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from "./mode.ts";
 import { METADATA_LIMIT_BYTES, metadataBytes, withTimes } from "./object-metadata.ts";
 import { ACCESS_ACL, DEFAULT_ACL, inheritAcl } from "./posix-acl.ts";
@@ -215,7 +219,7 @@ export class Names {
   }
 
   async #unlinkLocked(parent: Inode, inode: Inode): Promise<void> {
-    const { store, conditions, options, state, attrs, inodes } = this.#context;
+    const { options, state, attrs, inodes } = this.#context;
     const directory = this.#lookup.directoryOf(parent);
     const done = directory.beginChange(inode.name);
     try {
@@ -225,7 +229,7 @@ export class Names {
       const etag = await this.#uploads.objectOf(inode, key);
       if (etag !== undefined) {
         await this.#files.keepForOpenHandles(inode);
-        await this.#uploads.removing(inode, () => deleteSurely(store, key, conditions.deleteIfMatch ? { ifMatch: etag } : {}));
+        await this.#removeObject(parent, inode, key, etag);
         attrs.drop(key);
       }
       state.dropDirty(inode.node);
@@ -240,9 +244,22 @@ export class Names {
     }
   }
 
+  /** Waits for the bucket where the file is changed here too: of such a one the journal must tell what became of its object. */
+  #removeObject(parent: Inode, inode: Inode, key: string, etag: Etag): Promise<void> {
+    const { removals, kernel } = this.#context;
+    const { node, name, content, version } = inode;
+    if (content?.dirty !== undefined || version?.etag !== etag) return this.#uploads.removing(inode, () => removals.removeNow(key, etag));
+    const { metadata, lastModified } = version;
+    const times = Object.fromEntries(Object.entries(metadata).filter(([field]) => field === "mtime" || field === "ctime"));
+    return removals.remove({ node, key, etag, lastModified, ...times }, () => {
+      this.#lookup.directoryOf(parent).expire();
+      kernel.invalidateEntry(parent.node, name);
+    });
+  }
+
   /** One of several names. Under the inode's lock. */
   async #unlinkOne(inode: Inode, place: Place): Promise<void> {
-    const { store, conditions, options, attrs } = this.#context;
+    const { removals, options, attrs } = this.#context;
     const { parent, name } = place;
     const directory = this.#lookup.directoryOf(parent);
     const done = directory.beginChange(name);
@@ -252,7 +269,7 @@ export class Names {
       const key = childKey(options.prefix, parent, name);
       const etag = directory.get(name)?.object?.etag;
       await this.#files.keepForOpenHandles(inode);
-      await deleteSurely(store, key, conditions.deleteIfMatch && etag !== undefined ? { ifMatch: etag } : {});
+      await removals.removeNow(key, etag);
       attrs.drop(key);
       loseName(this.#context, inode, place, "removed");
       directory.children.delete(name);
@@ -277,12 +294,12 @@ export class Names {
     const inode = await this.#require(parent, name);
     if (inode.kind !== "dir") throw new DriverError("not_dir", `${name} is not a directory`);
     await this.checkEmpty(inode);
-    const { store, options, attrs, inodes } = this.#context;
+    const { removals, options, attrs, inodes } = this.#context;
     const directory = this.#lookup.directoryOf(parent);
     const done = directory.beginChange(name);
     try {
       const key = directoryKey(options.prefix, inode);
-      await deleteSurely(store, key);
+      await removals.removeNow(key);
       attrs.drop(key);
       await this.#dropFolderMark(parent, name);
       removeName(directory, inode);
@@ -316,13 +333,15 @@ export class Names {
 
   /** Throws `not_empty` unless bucket and host know of nothing in the directory. */
   async checkEmpty(inode: Inode): Promise<void> {
-    const { store, options, clock } = this.#context;
+    const { store, removals, options, clock } = this.#context;
+    const prefix = directoryKey(options.prefix, inode);
+    // One that fails makes the directory's listing void.
+    await removals.settledUnder(prefix);
     const notEmpty = () => new DriverError("not_empty", `${inode.name} is not empty`);
     const directory = this.#lookup.directoryOf(inode);
     for (const child of directory.children.values()) if (child.inode?.local) throw notEmpty();
     // Seen whole within the TTL, and what was in it was removed here. What another host adds meanwhile stays: only the marker goes.
     if (directory.children.size === 0 && clock.now() - directory.listedAt < options.metadataTtlMs) return;
-    const prefix = directoryKey(options.prefix, inode);
     const page = await store.list({ prefix, maxKeys: 2 });
     if (page.prefixes.length > 0 || page.objects.some(({ key }) => key !== prefix)) throw notEmpty();
   }

@@ -38,6 +38,8 @@ export async function recover(context: VfsContext, parts: Parts, takeover: boole
   for (const path of context.spool.orphans(recovered.dirty.values())) {
     context.log.warn({ path }, "a spool file that no journal entry names was left as it is");
   }
+  // A mount for reading removes nothing; the next one does it.
+  if (!context.options.readOnly) context.removals.inherit(recovered.removals.values());
   if (!takeover) {
     return replayAll(context, recovered.dirty.values());
   }

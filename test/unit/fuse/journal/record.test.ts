@@ -11,7 +11,7 @@ import {
   MAX_BODY_BYTES,
   windowOf,
 } from "#fuse/journal/record.ts";
-import { dirtyRow, handleRow, inodeRow } from "../../../contract/state-store.ts";
+import { dirtyRow, handleRow, inodeRow, removalRow } from "../../../contract/state-store.ts";
 
 const id = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 const record: fc.Arbitrary<JournalRecord> = fc.oneof(
@@ -25,6 +25,8 @@ const record: fc.Arbitrary<JournalRecord> = fc.oneof(
   id.chain(dirtyRow).map((row) => ({ type: "dirty" as const, row })),
   id.map((node) => ({ type: "dirty-dropped" as const, node: node as NodeId })),
   fc.constant({ type: "connection-begun" as const }),
+  id.chain(removalRow).map((row) => ({ type: "removal" as const, row })),
+  id.map((node) => ({ type: "removal-dropped" as const, node: node as NodeId })),
 );
 
 describe("encodeRecord and decodeRecord", () => {

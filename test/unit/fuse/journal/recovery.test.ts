@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { HandleId, NodeId } from "#core/brand.ts";
 import type { JournalRecord } from "#fuse/journal/record.ts";
 import { LiveIndex, recoverState } from "#fuse/journal/recovery.ts";
-import type { DirtyRow, HandleRow, InodeRow, SessionRow } from "#fuse/journal/state-store.ts";
+import type { DirtyRow, HandleRow, InodeRow, RemovalRow, SessionRow } from "#fuse/journal/state-store.ts";
 import { type Change, change, modelOf, plain } from "../../../contract/state-store.ts";
 
 /** The record a store writes for a change. */
@@ -15,14 +15,16 @@ function recordOf([method, argument]: Change): JournalRecord {
   if (method === "dropHandle") return { type: "handle-dropped", handle: argument as HandleId };
   if (method === "putDirty") return { type: "dirty", row: argument as DirtyRow };
   if (method === "dropDirty") return { type: "dirty-dropped", node: argument as NodeId };
+  if (method === "putRemoval") return { type: "removal", row: argument as RemovalRow };
+  if (method === "dropRemoval") return { type: "removal-dropped", node: argument as NodeId };
   return { type: "connection-begun" };
 }
 
 function idOf(record: JournalRecord): number {
-  if (record.type === "inode" || record.type === "dirty") return record.row.node;
+  if (record.type === "inode" || record.type === "dirty" || record.type === "removal") return record.row.node;
   if (record.type === "handle") return record.row.handle;
-  if (record.type === "inode-dropped" || record.type === "dirty-dropped") return record.node;
-  return record.type === "handle-dropped" ? record.handle : 0;
+  if (record.type === "handle-dropped") return record.handle;
+  return "node" in record ? record.node : 0;
 }
 
 describe("recoverState", () => {

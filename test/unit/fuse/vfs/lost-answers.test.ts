@@ -140,7 +140,9 @@ it("a call that fails has been done or not, and the next one means what is there
         // A file that was opened to be written anew is empty first.
         const perhaps = result === "done" ? undefined : call === "write" ? [...mine, ""] : [...mine];
         if (from !== to) names.set(to, result === "done" ? theirsNow : new Set([...theirs, ...theirsNow]));
-        names.set(from, perhaps === undefined ? mineNow : new Set([...perhaps, ...mineNow]));
+        // A removal that nobody waited for may fail later.
+        const mayStay = call === "unlink" && failing !== null ? mine : [];
+        names.set(from, perhaps === undefined ? new Set([...mineNow, ...mayStay]) : new Set([...perhaps, ...mineNow]));
       }
       if (passes) clock.advance(METADATA_TTL_MS * 100);
       for (const [name, may] of names) {
