@@ -67,6 +67,8 @@ export class Removals {
   readonly #underWay = new Map<string, Removal>();
   readonly #queue: Removal[] = [];
   #requests = 0;
+  /** The store takes DeleteObjects. */
+  #isBatching = true;
   /** When a removal of a key directly below the prefix last succeeded. */
   readonly #trustedAt = new Map<string, number>();
   #distrustedUntil = 0;
@@ -93,8 +95,19 @@ export class Removals {
     if (!this.#isTrusted(row.key)) return this.removeNow(row.key, row.etag);
     await this.settled(row.key);
     if (this.#underWay.size >= MOST_UNDER_WAY) await this.#underWay.values().next().value?.settled;
-    this.#options.state.putRemoval(row);
+    if (!this.#isNoted(row)) return this.removeNow(row.key, row.etag);
     this.#begin(row, onFailure, false);
+  }
+
+  /** A full disk keeps nobody from removing. */
+  #isNoted(row: RemovalRow): boolean {
+    try {
+      this.#options.state.putRemoval(row);
+      return true;
+    } catch (error) {
+      this.#options.log.debug({ error: DriverError.from(error) }, "a removal cannot be noted");
+      return false;
+    }
   }
 
   /** Takes up what a predecessor promised. */
@@ -160,7 +173,8 @@ export class Removals {
       return this.#queue.splice(0, 1);
     }
     const end = this.#queue.findIndex(mustLook);
-    return this.#queue.splice(0, Math.min(BATCH, end < 0 ? BATCH : end));
+    const most = this.#isBatching ? BATCH : 1;
+    return this.#queue.splice(0, end < 0 ? most : Math.min(most, end));
   }
 
   async #sendOne(removal: Removal): Promise<void> {
@@ -175,18 +189,12 @@ export class Removals {
   }
 
   async #sendBlindly(batch: readonly Removal[]): Promise<void> {
-    const keys = batch.map(({ row }) => row.key);
-    const errors = new Map<string, DriverError>();
-    try {
-      const failures = await this.#options.store.deleteMany(keys, { deadlineMs: BLIND_MS });
-      for (const { key, error } of failures) errors.set(key, DriverError.from(error));
-    } catch (error) {
-      for (const key of keys) errors.set(key, DriverError.from(error));
-    }
+    const errors = await this.#deleteBlindly(batch.map(({ row }) => row.key));
     for (const removal of batch) {
-      const error = errors.get(removal.row.key);
+      const failure = errors.get(removal.row.key);
+      const error = failure && DriverError.from(failure);
       if (error === undefined) this.#done(removal);
-      else if (error.row.retry === "no") this.#failed(removal, error);
+      else if (error.fault === "interrupted" || (batch.length === 1 && error.row.retry === "no")) this.#failed(removal, error);
       else {
         removal.mustLook = true;
         this.#queue.push(removal);
@@ -194,12 +202,26 @@ export class Removals {
     }
   }
 
+  /** What went wrong, by key. */
+  async #deleteBlindly(keys: readonly string[]): Promise<ReadonlyMap<string, Error>> {
+    try {
+      const failures = await this.#options.store.deleteMany(keys, { deadlineMs: BLIND_MS });
+      return new Map(failures.map(({ key, error }) => [key, error]));
+    } catch (thrown) {
+      const error = DriverError.from(thrown);
+      // What may be done with each object may yet be refused for many together.
+      if (keys.length > 1 && error.row.retry === "no") this.#isBatching = false;
+      return new Map(keys.map((key) => [key, error]));
+    }
+  }
+
   /** False when it is gone, or another object stands there: that one is somebody's. */
   async #isStillThere({ key, etag, mtime, ctime, lastModified }: RemovalRow): Promise<boolean> {
     try {
       const there = await this.#options.store.head(key);
-      const isSameMoment = Math.abs(there.lastModified - lastModified) <= 2 * SECOND_MS;
       const times = { ...(mtime === undefined ? {} : { mtime }), ...(ctime === undefined ? {} : { ctime }) };
+      // What was sent in parts has the moment at which that began. Our own objects are known by their times, to the nanosecond.
+      const isSameMoment = mtime !== undefined || Math.abs(there.lastModified - lastModified) <= 2 * SECOND_MS;
       return there.etag === etag && isSameMoment && isSameTime(there.metadata, times);
     } catch (error) {
       if (isFault(error, "not_found")) return false;
@@ -226,6 +248,8 @@ export class Removals {
     }
     if (!isLeft) removal.onFailure();
     this.#settle(removal, !isLeft);
+    // Nobody must wait for each of thousands until its time is over.
+    if (isFault(error, "unavailable", "timed_out")) for (const next of this.#queue.splice(0)) this.#failed(next, error);
   }
 
   /** The row goes before anybody who waits puts something new there. */

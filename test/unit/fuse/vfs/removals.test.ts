@@ -2,6 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { DriverError } from "#core/errors.ts";
 import { FailingObjectStore } from "../../../support/failing-object-store.ts";
 import { faultOf, type KernelUser } from "../../../support/kernel-user.ts";
 import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
@@ -167,18 +168,48 @@ describe("removals", () => {
     expect(await faultOf(fsyncdir(made, "d"))).toBe("done");
   });
 
-  it("a batch that is refused as a whole leaves its files", async () => {
-    const files = Array.from({ length: 20 }, (_, i) => `d/f${i}`);
+  it("a store that refuses DeleteObjects is asked one by one, and not for a batch again", async () => {
+    const files = Array.from({ length: 40 }, (_, i) => `d/f${i}`);
     await using made = await worldWith(files, BATCHED);
     const { user, store, memory } = made;
     await user.unlink("d/f0");
+    let batches = 0;
     const release = store.hold("deleteMany");
-    store.fail("deleteMany", { fault: "denied", when: (key) => key === "d/f19" });
+    store.fail("deleteMany", { fault: "denied", times: 100, when: (key) => key === "d/f19" && ++batches > 0 });
+    for (const path of files.slice(1, 20)) await user.unlink(path);
+    release();
+    expect(await faultOf(fsyncdir(made, "d"))).toBe("done");
+    for (const path of files.slice(20)) await user.unlink(path);
+    expect(await faultOf(fsyncdir(made, "d"))).toBe("done");
+    expect([memory.keys, batches]).toEqual([["d/"], 1]);
+  });
+
+  it("when the store is away, no more than what is under way is waited for", async () => {
+    const files = Array.from({ length: 60 }, (_, i) => `d/f${i}`);
+    await using made = await worldWith(files);
+    const { user, store } = made;
+    await user.unlink("d/f0");
+    const release = store.hold("delete");
+    let asked = 0;
+    store.fail("delete", { fault: "unavailable", times: 100, when: () => ++asked > 0 });
     for (const path of files.slice(1)) await user.unlink(path);
     release();
-    expect(await faultOf(fsyncdir(made, "d"))).toBe("denied");
-    expect((await user.readdir("d")).length).toBe(15);
-    expect(memory.keys.length).toBe(16);
+    expect(await faultOf(fsyncdir(made, "d"))).toBe("unavailable");
+    expect(asked).toBe(16);
+    expect(await user.readdir("d")).toHaveLength(59);
+  });
+
+  it("a full disk keeps nobody from removing", async () => {
+    await using made = await worldWith(["d/a", "d/b"]);
+    const { user, memory, world } = made;
+    await user.unlink("d/a");
+    Object.assign(world.context.state, {
+      putRemoval: () => {
+        throw new DriverError("no_space", "the disk is full");
+      },
+    });
+    await user.unlink("d/b");
+    expect(memory.keys).toEqual(["d/"]);
   });
 
   it.each([false, true])(
