@@ -2,7 +2,7 @@
  * The head of an HTTP/1.1 answer (RFC 9112), and how its body is delimited.
  *
  * Values are decoded from their own bytes: a slice of the whole head's text would keep all of it in memory for as long as an ETag lives.
- * It is written for its first calls, before the compiler has seen it (8 us, with regular expressions and `split` 20).
+ * Lines are looked at where they stand: a list of them, made by `split`, costs twice as much in the first seconds of a mount.
  */
 import type { ResponseHeaders } from "./object-headers.ts";
 
@@ -18,14 +18,15 @@ export interface AnswerHead {
   readonly isKept: boolean;
 }
 
+const STATUS_LINE = /^HTTP\/1\.1 ([2-5]\d\d)(?: |\r|$)/;
 const BLANK = 0x20;
 const TAB = 0x09;
 
 /** `head` is the answer to a `method` request, without the empty line that ends it. Undefined: not HTTP/1.1, or malformed. */
 export function parseHead(head: Buffer, method: string | undefined): AnswerHead | undefined {
   const text = head.toString("latin1");
-  const status = Number(text.slice(9, 12));
-  if (!text.startsWith("HTTP/1.1 ") || !(status >= 200 && status <= 599)) return undefined;
+  const status = Number(STATUS_LINE.exec(text)?.[1]);
+  if (Number.isNaN(status)) return undefined;
   const headers: Record<string, string | string[]> = {};
   for (let line = text.indexOf("\r\n"); line >= 0; ) {
     const start = line + 2;

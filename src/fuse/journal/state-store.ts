@@ -78,8 +78,8 @@ export interface RemovalRow {
   readonly key: string;
   readonly etag: Etag;
   /** Of its metadata, where it has them. */
-  readonly mtime?: string;
-  readonly ctime?: string;
+  readonly mtime?: string | undefined;
+  readonly ctime?: string | undefined;
   /** Milliseconds, to within a second. */
   readonly lastModified: number;
 }

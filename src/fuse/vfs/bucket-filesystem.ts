@@ -306,15 +306,18 @@ export class BucketFileSystem implements FileSystem {
   }
 
   async syncAll(): Promise<void> {
-    // One that failed was logged, and is no data that is lost.
-    await this.#context.removals.settledUnder("");
-    await this.#uploads.all();
+    // A removal that fails is logged, and is no data that is lost.
+    const removed = this.#context.removals.settledUnder("");
+    try {
+      await this.#uploads.all();
+    } finally {
+      await removed;
+    }
   }
 
   async destroy(): Promise<void> {
     clearInterval(this.#sweep);
     this.#uploads.stop();
-    await this.#context.removals.settledUnder("");
-    await this.#uploads.all();
+    await this.syncAll();
   }
 }

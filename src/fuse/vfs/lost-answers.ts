@@ -8,7 +8,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Etag } from "#core/brand.ts";
 import { isFault } from "#core/errors.ts";
-import type { CopyOptions, ObjectInfo, ObjectStore, PutResult, UserMetadata } from "#s3/object-store.ts";
+import type { CallOptions, CopyOptions, ObjectInfo, ObjectStore, PutResult, UserMetadata } from "#s3/object-store.ts";
 import { isGone } from "./own-version.ts";
 
 interface Expected {
@@ -51,7 +51,11 @@ export async function surely(
  * `store.delete`, which fails only when something still stands there, or nobody can tell. Throws what the delete threw. A repeated
  * request may be refused for what the first one did.
  */
-export async function deleteSurely(store: ObjectStore, key: string, options: { readonly ifMatch?: Etag } = {}): Promise<void> {
+export async function deleteSurely(
+  store: ObjectStore,
+  key: string,
+  options: CallOptions & { readonly ifMatch?: Etag } = {},
+): Promise<void> {
   try {
     await store.delete(key, options);
   } catch (error) {

@@ -249,9 +249,9 @@ export class Names {
     const { removals, kernel } = this.#context;
     const { node, name, content, version } = inode;
     if (content?.dirty !== undefined || version?.etag !== etag) return this.#uploads.removing(inode, () => removals.removeNow(key, etag));
-    const { metadata, lastModified } = version;
-    const times = Object.fromEntries(Object.entries(metadata).filter(([field]) => field === "mtime" || field === "ctime"));
-    return removals.remove({ node, key, etag, lastModified, ...times }, () => {
+    const { lastModified, metadata } = version;
+    const { mtime, ctime } = metadata;
+    return removals.remove({ node, key, etag, mtime, ctime, lastModified }, () => {
       this.#lookup.directoryOf(parent).expire();
       kernel.invalidateEntry(parent.node, name);
     });

@@ -97,7 +97,12 @@ function isSame(sent: SentVersion, { etag, metadata, size }: ObjectInfo): boolea
   return sent.md5 === undefined ? sent.size === size : etag === `"${sent.md5}"`;
 }
 
+interface Times {
+  readonly mtime?: string | undefined;
+  readonly ctime?: string | undefined;
+}
+
 /** The same write, as far as times to the nanosecond tell. */
-export function isSameTime(a: UserMetadata, b: UserMetadata): boolean {
-  return a["mtime"] === b["mtime"] && a["ctime"] === b["ctime"];
+export function isSameTime(a: Times, b: Times): boolean {
+  return a.mtime === b.mtime && a.ctime === b.ctime;
 }

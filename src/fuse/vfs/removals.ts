@@ -8,7 +8,7 @@
  *
  * Nobody on this host can tell the difference: whatever would see an object that is on its way out waits for it (`OrderedStore`). Other
  * hosts may, for as long as a request takes, and they believe names for `metadata-ttl` anyway; where that is 0 every removal is waited for.
- * Where the store obeys no condition on DELETE, a request is sent within two seconds and not repeated without a look at the object:
+ * Where the store obeys no condition on DELETE, nothing is sent later than two seconds after unlink(2), or after a look at the object:
  * another host may have put something new there.
  *
  * A removal that fails after unlink(2) returned is told by rmdir(2), since the file is still there, and by fsync(2) of the directory.
@@ -166,7 +166,7 @@ export class Removals {
   #nextBatch(): readonly Removal[] {
     if (this.#options.deleteIfMatch) return this.#queue.splice(0, 1);
     const oldest = this.#options.clock.now() - BLIND_MS;
-    const mustLook = (removal: Removal) => removal.mustLook || removal.notedAt < oldest;
+    const mustLook = (removal: Removal) => removal.mustLook || removal.notedAt <= oldest;
     const [first] = this.#queue;
     if (first === undefined || mustLook(first)) {
       if (first !== undefined) first.mustLook = true;
@@ -178,10 +178,15 @@ export class Removals {
   }
 
   async #sendOne(removal: Removal): Promise<void> {
-    const { store } = this.#options;
+    const { store, deleteIfMatch } = this.#options;
     const { key, etag } = removal.row;
     try {
-      if (!removal.mustLook || (await this.#isStillThere(removal.row))) await deleteSurely(store, key, this.#condition(etag));
+      if (removal.mustLook && !(await this.#isStillThere(removal.row))) {
+        removal.onFailure();
+        this.#settle(removal, true);
+        return;
+      }
+      await deleteSurely(store, key, deleteIfMatch ? this.#condition(etag) : { deadlineMs: BLIND_MS });
       this.#done(removal);
     } catch (error) {
       this.#failed(removal, DriverError.from(error));
@@ -189,7 +194,7 @@ export class Removals {
   }
 
   async #sendBlindly(batch: readonly Removal[]): Promise<void> {
-    const errors = await this.#deleteBlindly(batch.map(({ row }) => row.key));
+    const errors = await this.#deleteBlindly(batch);
     for (const removal of batch) {
       const failure = errors.get(removal.row.key);
       const error = failure && DriverError.from(failure);
@@ -203,9 +208,12 @@ export class Removals {
   }
 
   /** What went wrong, by key. */
-  async #deleteBlindly(keys: readonly string[]): Promise<ReadonlyMap<string, Error>> {
+  async #deleteBlindly(batch: readonly Removal[]): Promise<ReadonlyMap<string, Error>> {
+    const { store, clock } = this.#options;
+    const keys = batch.map(({ row }) => row.key);
+    const blindUntil = Math.min(...batch.map(({ notedAt }) => notedAt)) + BLIND_MS;
     try {
-      const failures = await this.#options.store.deleteMany(keys, { deadlineMs: BLIND_MS });
+      const failures = await store.deleteMany(keys, { deadlineMs: blindUntil - clock.now() });
       return new Map(failures.map(({ key, error }) => [key, error]));
     } catch (thrown) {
       const error = DriverError.from(thrown);
@@ -219,10 +227,9 @@ export class Removals {
   async #isStillThere({ key, etag, mtime, ctime, lastModified }: RemovalRow): Promise<boolean> {
     try {
       const there = await this.#options.store.head(key);
-      const times = { ...(mtime === undefined ? {} : { mtime }), ...(ctime === undefined ? {} : { ctime }) };
-      // What was sent in parts has the moment at which that began. Our own objects are known by their times, to the nanosecond.
-      const isSameMoment = mtime !== undefined || Math.abs(there.lastModified - lastModified) <= 2 * SECOND_MS;
-      return there.etag === etag && isSameMoment && isSameTime(there.metadata, times);
+      // What was sent in parts has the moment at which that began. Our own objects are known by their ctime, which nobody can set.
+      const isSameMoment = ctime !== undefined || Math.abs(there.lastModified - lastModified) <= 2 * SECOND_MS;
+      return there.etag === etag && isSameMoment && isSameTime(there.metadata, { mtime, ctime });
     } catch (error) {
       if (isFault(error, "not_found")) return false;
       throw error;
@@ -249,7 +256,7 @@ export class Removals {
     if (!isLeft) removal.onFailure();
     this.#settle(removal, !isLeft);
     // Nobody must wait for each of thousands until its time is over.
-    if (isFault(error, "unavailable", "timed_out")) for (const next of this.#queue.splice(0)) this.#failed(next, error);
+    if (error.row.retry !== "no") for (const next of this.#queue.splice(0)) this.#failed(next, error);
   }
 
   /** The row goes before anybody who waits puts something new there. */

@@ -43,6 +43,8 @@ describe("parseHead", () => {
     "HTTP/1.1 99 x",
     "HTTP/1.1 999 x",
     "HTTP/1.1 2x0 x",
+    "HTTP/1.1 2e2 x",
+    "HTTP/1.1 2000 x",
     "ICY 200 OK",
     "",
     "HTTP/1.1 200 OK\r\nno colon",

@@ -6,14 +6,15 @@ import { DriverError } from "#core/errors.ts";
 import { FailingObjectStore } from "../../../support/failing-object-store.ts";
 import { faultOf, type KernelUser } from "../../../support/kernel-user.ts";
 import { MemoryObjectStore } from "../../../support/memory-object-store.ts";
-import { METADATA_TTL_MS, VfsWorld, type WorldOptions } from "../../../support/vfs-world.ts";
+import { ManualClock, METADATA_TTL_MS, VfsWorld, type WorldOptions } from "../../../support/vfs-world.ts";
 
 const BATCHED: WorldOptions = { conditions: { deleteIfMatch: false } };
 
 async function worldWith(files: readonly string[], given: WorldOptions = {}) {
-  const memory = new MemoryObjectStore();
+  const clock = new ManualClock();
+  const memory = new MemoryObjectStore({ clock });
   const store = new FailingObjectStore(memory);
-  const world = await VfsWorld.open({ ...given, store });
+  const world = await VfsWorld.open({ ...given, store, clock });
   for (const path of files) {
     const [directory] = path.split("/");
     if (path.includes("/") && !(await world.user.exists(directory as string))) await world.user.mkdir(directory as string);
@@ -184,19 +185,35 @@ describe("removals", () => {
     expect([memory.keys, batches]).toEqual([["d/"], 1]);
   });
 
-  it("when the store is away, no more than what is under way is waited for", async () => {
+  it.each(["unavailable", "throttled"] as const)("when the store is %s, no more than what is under way is waited for", async (fault) => {
     const files = Array.from({ length: 60 }, (_, i) => `d/f${i}`);
     await using made = await worldWith(files);
     const { user, store } = made;
     await user.unlink("d/f0");
     const release = store.hold("delete");
     let asked = 0;
-    store.fail("delete", { fault: "unavailable", times: 100, when: () => ++asked > 0 });
+    store.fail("delete", { fault, times: 100, when: () => ++asked > 0 });
     for (const path of files.slice(1)) await user.unlink(path);
     release();
-    expect(await faultOf(fsyncdir(made, "d"))).toBe("unavailable");
+    expect(await faultOf(fsyncdir(made, "d"))).toBe(fault);
     expect(asked).toBe(16);
     expect(await user.readdir("d")).toHaveLength(59);
+  });
+
+  it("what another client uploads anew, the same file with the same time, is not what was removed", async () => {
+    await using made = await worldWith(["d/a"], BATCHED);
+    const { user, store, memory, world } = made;
+    memory.seed("d/b", "same", { metadata: { mtime: "1700000000" } });
+    world.clock.advance(METADATA_TTL_MS);
+    await user.unlink("d/a");
+    const release = store.hold("deleteMany");
+    store.fail("deleteMany", { fault: "unavailable" });
+    await user.unlink("d/b");
+    world.clock.advance(5000);
+    memory.seed("d/b", "same", { metadata: { mtime: "1700000000" } });
+    release();
+    expect(await faultOf(fsyncdir(made, "d"))).toBe("done");
+    expect([memory.keys, await user.readdir("d")]).toEqual([["d/", "d/b"], ["b"]]);
   });
 
   it("a full disk keeps nobody from removing", async () => {
